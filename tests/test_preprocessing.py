@@ -1,0 +1,190 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from space.reader import EmptyDrawingError, UnreadableImageError, normalize
+from space.reader.preprocessing import FORMATS
+
+
+def drawing(
+    size: tuple[int, int] = (280, 280),
+    start: tuple[int, int] = (60, 40),
+    ink: int = 0,
+    paper: int = 255,
+) -> Image.Image:
+    """A seven in a pen of 18 pixels."""
+    image = Image.new("L", size, paper)
+    x, y = start
+    line = [(x, y), (x + 90, y), (x + 30, y + 150)]
+    ImageDraw.Draw(image).line(line, fill=ink, width=18, joint="curve")
+    return image
+
+
+def centre_of_mass(pixels: NDArray[np.uint8]) -> tuple[float, float]:
+    places, mass = np.arange(28) + 0.5, pixels.sum()
+    return pixels.sum(1) @ places / mass, pixels.sum(0) @ places / mass
+
+
+def test_mnists_own_digits_pass_through_almost_unchanged(
+    mnist: dict[str, NDArray[np.uint8]],
+) -> None:
+    images = mnist["test_images"]
+    seen = np.stack([normalize(Image.fromarray(image)).pixels for image in images])
+    assert np.abs(seen.astype(int) - images).mean() < 1
+
+
+@pytest.mark.parametrize("start", [(20, 20), (60, 40), (150, 100)])
+def test_the_place_does_not_matter(start: tuple[int, int]) -> None:
+    assert (normalize(drawing(start=start)).pixels == normalize(drawing()).pixels).all()
+
+
+@pytest.mark.parametrize("size", [(140, 140), (560, 560), (840, 840)])
+def test_the_size_hardly_matters(size: tuple[int, int]) -> None:
+    pixels = normalize(drawing().resize(size, Image.Resampling.BICUBIC)).pixels
+    assert np.abs(pixels.astype(int) - normalize(drawing()).pixels).mean() < 15, "a pixel apart"
+
+
+def test_polarity_is_found() -> None:
+    dark, light = normalize(drawing()), normalize(drawing(ink=255, paper=0))
+    assert dark.inverted and not light.inverted
+    assert np.abs(dark.pixels.astype(int) - light.pixels).max() <= 1
+
+
+def test_the_digit_fills_twenty_pixels_with_its_mass_in_the_middle() -> None:
+    pixels = normalize(drawing(start=(30, 90))).pixels
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    assert np.ptp(rows) + 1 == 20
+    assert 10 <= np.ptp(columns) + 1 < 20
+    assert all(14 <= middle <= 15 for middle in centre_of_mass(pixels))
+
+
+def test_what_was_done_is_measured_and_said() -> None:
+    seen = normalize(drawing(start=(20, 20)))
+    left, top, right, bottom = seen.box
+    assert (bottom - top) * seen.scale == pytest.approx(20)
+    assert 8 <= left <= 20 and 100 <= right <= 125
+    assert seen.shift[0] > 30 and seen.shift[1] > 10
+    assert 1.5 < seen.stroke_width < 3.5
+    assert 0.03 < seen.ink_share < 0.1
+    assert seen.steps[0] == "dark on light: inverted"
+    assert f"cut out {right - left} × {bottom - top} px and scaled to" in seen.steps[1]
+
+
+def modes() -> dict[str, Image.Image]:
+    """The same drawing in many modes."""
+    grey = drawing()
+    mask = Image.eval(grey, lambda value: 255 - value)
+    black, white = Image.new("RGB", grey.size, 0), Image.new("RGB", grey.size, (255,) * 3)
+    light = white.copy()
+    light.putalpha(mask)
+    dark = black.copy()
+    dark.putalpha(mask)
+    return {
+        "grey": grey,
+        "colour": grey.convert("RGB"),
+        "one bit": grey.convert("1"),
+        "palette": grey.convert("P"),
+        "CMYK": grey.convert("CMYK"),
+        "16 bits": Image.fromarray(np.asarray(grey).astype(np.uint16) * 257),
+        "32 bits": grey.convert("I"),
+        "float": grey.convert("F"),
+        "black ink on nothing": dark,
+        "white ink on nothing": light,
+        "grey and alpha": dark.convert("LA"),
+        "blue ink on yellow": Image.composite(
+            Image.new("RGB", grey.size, (30, 30, 160)),
+            Image.new("RGB", grey.size, (250, 240, 150)),
+            mask,
+        ),
+    }
+
+
+@pytest.mark.parametrize("mode", modes())
+def test_every_mode_of_the_same_drawing_is_seen_alike(mode: str) -> None:
+    pixels = normalize(modes()[mode]).pixels
+    assert np.abs(pixels.astype(int) - normalize(drawing()).pixels).mean() < 3
+
+
+def test_a_turned_photograph_is_seen_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90° to be upright
+    file = io.BytesIO()
+    drawing().transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", exif=exif, quality=95)
+    seen = normalize(file.getvalue())
+    assert np.abs(seen.pixels.astype(int) - normalize(drawing()).pixels).mean() < 3
+
+
+@pytest.mark.parametrize("paper", [0, 127, 255])
+def test_a_blank_image_is_empty(paper: int) -> None:
+    with pytest.raises(EmptyDrawingError, match="Draw a digit"):
+        normalize(Image.new("L", (280, 280), paper))
+    with pytest.raises(EmptyDrawingError):
+        normalize(Image.new("RGBA", (280, 280), (paper, paper, paper, 0)))
+
+
+def encoded(kind: str) -> bytes:
+    file = io.BytesIO()
+    drawing().save(file, kind)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_read_and_half_a_file_is_refused(kind: str) -> None:
+    content = encoded(kind)
+    pixels = normalize(content).pixels
+    assert np.abs(pixels.astype(int) - normalize(drawing()).pixels).mean() < 4
+    with pytest.raises(UnreadableImageError, match="cannot be read as an image.* Pass a PNG"):
+        normalize(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"<svg/>", b"%PDF-1.4", bytes(1000)])
+def test_what_is_no_image_is_refused_with_what_to_pass(content: bytes) -> None:
+    with pytest.raises(UnreadableImageError, match="Pass a PNG, JPEG, WEBP, GIF, BMP or TIFF"):
+        normalize(content)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImageError, match="no file .*three.png"):
+        normalize(tmp_path / "three.png")
+
+
+def test_more_than_fifty_megapixels_are_refused_before_they_are_decoded() -> None:
+    file = io.BytesIO()
+    Image.new("1", (8_000, 7_000)).save(file, "PNG")
+    with pytest.raises(UnreadableImageError, match="8000 × 7000 pixels.*at most 50 million"):
+        normalize(file.getvalue())
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F", "I;16", "HSV"]),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+)
+def test_any_image_gives_pixels_or_is_empty(
+    width: int, height: int, mode: str, seed: int, sparse: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 256, (height, width, 4), np.uint8)
+    if sparse:
+        values[rng.random((height, width)) < 0.9] = 255
+    if mode in ("I;16", "I", "F"):
+        image = Image.fromarray(values[..., 0].astype(np.uint16)).convert(mode)
+    else:
+        image = Image.fromarray(values, "RGBA").convert("RGB" if mode == "HSV" else "RGBA")
+        image = image.convert("RGB").convert(mode) if mode not in ("RGBA", "LA") else image
+    try:
+        seen = normalize(image)
+    except EmptyDrawingError:
+        return
+    assert seen.pixels.shape == (28, 28) and seen.pixels.dtype == np.uint8
+    assert seen.pixels.max() > 0
+    assert all(isinstance(step, str) for step in seen.steps)
