@@ -1,0 +1,81 @@
+"""What many tests share: MNIST, a small part of it, and one release trained for real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+os.environ |= {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_ENDPOINT": "http://127.0.0.1:9",  # nobody listens there: tests that want a Hub start one
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+from training.data import Digits, cut_validation, load_embedded_mnist
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_training(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run `python -m training` as a user would; return what it printed and its exit code."""
+    command = [sys.executable, "-m", "training", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **options)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture(scope="session")
+def mnist() -> dict[str, NDArray[np.uint8]]:
+    return load_embedded_mnist()
+
+
+@pytest.fixture(scope="session")
+def few_digits(mnist: dict[str, NDArray[np.uint8]]) -> Digits:
+    """1,200 training digits, of which 100 are for validation, and 300 test digits."""
+    few = {name: array[: 1_200 if "train" in name else 300] for name, array in mnist.items()}
+    return cut_validation(few, "few", None, "folder")
+
+
+@pytest.fixture(scope="session")
+def own_digits(
+    mnist: dict[str, NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder with a user's own digits: 400 to train and 100 to test, as parquet."""
+    return write_dataset(tmp_path_factory.mktemp("own") / "digits", mnist, 400, 100)
+
+
+def write_dataset(folder: Path, mnist: dict[str, NDArray[np.uint8]], train: int, test: int) -> Path:
+    import datasets
+    from PIL import Image
+
+    folder.mkdir()
+    for split, count in (("train", train), ("test", test)):
+        images = [Image.fromarray(image) for image in mnist[f"{split}_images"][:count]]
+        rows = {"image": images, "label": mnist[f"{split}_labels"][:count].tolist()}
+        features = datasets.Features(
+            image=datasets.Image(), label=datasets.ClassLabel(names=list("0123456789"))
+        )
+        datasets.Dataset.from_dict(rows, features).to_parquet(folder / f"{split}.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder with a whole release, made with the preset quick; not to be changed."""
+    folder = tmp_path_factory.mktemp("release") / "build"
+    for command in (["train", "--preset", "quick"], ["evaluate"], ["card"]):
+        done = run_training(*command, "--build", folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_dir(build: Path) -> Path:
+    """The release's folder."""
+    return build / "model"

@@ -1,0 +1,174 @@
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.conftest import ROOT, write_dataset
+from training.data import (
+    MNIST_SHA256,
+    DatasetError,
+    check_mnist,
+    cut_validation,
+    decode_splits,
+    load_digits,
+    probe_hub,
+)
+
+Arrays = dict[str, NDArray[np.uint8]]
+
+
+def test_the_offline_copy_is_mnist(mnist: Arrays) -> None:
+    check_mnist(mnist)
+    assert mnist["train_images"].shape == (60_000, 28, 28)
+    assert mnist["test_images"].shape == (10_000, 28, 28)
+
+
+@pytest.mark.parametrize("name", MNIST_SHA256)
+def test_one_altered_pixel_or_label_is_found(mnist: Arrays, name: str) -> None:
+    altered = mnist[name].copy()
+    altered.flat[-1] ^= 1
+    with pytest.raises(DatasetError, match=f"{name} .*sha256 [0-9a-f]{{64}}, not [0-9a-f]{{64}}"):
+        check_mnist(mnist | {name: altered})
+
+
+def test_validation_is_cut_from_train_and_the_test_set_is_whole(mnist: Arrays) -> None:
+    digits = cut_validation(mnist, "mnist", None, "folder")
+    assert [len(split.labels) for split in (digits.train, digits.validation, digits.test)] == [
+        55_000,
+        5_000,
+        10_000,
+    ]
+    both = np.concatenate([digits.train.images, digits.validation.images])
+    assert sorted(image.tobytes() for image in both) == sorted(
+        image.tobytes() for image in mnist["train_images"]
+    )
+    shares = np.bincount(digits.validation.labels) / np.bincount(mnist["train_labels"])
+    assert np.ptp(shares) < 2e-4
+    again = cut_validation(mnist, "mnist", None, "folder")
+    assert (again.validation.images == digits.validation.images).all()
+
+
+def test_a_hub_that_accepts_and_says_nothing_is_given_up_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        code = "import time; t = time.monotonic(); from training.data import probe_hub; "
+        code += "print(probe_hub()); print(time.monotonic() - t)"
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30
+        )
+    reason, seconds = done.stdout.splitlines()
+    assert reason != "None"
+    assert float(seconds) < 6
+
+
+def test_without_a_hub_one_line_says_that_the_offline_copy_serves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "training")
+    started = time.monotonic()
+    assert probe_hub() is not None
+    digits = load_digits()
+    assert time.monotonic() - started < 12
+    assert digits.origin == "offline copy"
+    assert [record.message for record in caplog.records if "offline copy" in record.message]
+    assert len(caplog.records) == 1
+
+
+def test_a_folder_of_own_digits_is_read_as_it_is(own_digits: Path, mnist: Arrays) -> None:
+    digits = load_digits(str(own_digits))
+    assert (digits.test.images == mnist["test_images"][:100]).all()
+    assert (digits.test.labels == mnist["test_labels"][:100]).all()
+    assert len(digits.train.labels) + len(digits.validation.labels) == 400
+    assert digits.origin == "folder"
+
+
+def test_class_folders_of_larger_images_are_brought_to_mnists_form(
+    tmp_path: Path, mnist: Arrays
+) -> None:
+    for split in ("train", "test"):
+        for row in range(30):
+            digit = mnist[f"{split}_labels"][row]
+            if digit in (3, 7):  # a class's name tells the digit, not its place in the list
+                place = tmp_path / split / str(digit)
+                place.mkdir(parents=True, exist_ok=True)
+                image = Image.fromarray(255 - mnist[f"{split}_images"][row])
+                image.resize((200, 200)).save(place / f"{row}.png")
+    digits = load_digits(str(tmp_path))
+    assert set(digits.test.labels) == {3, 7}
+    assert digits.test.images.shape[1:] == (28, 28)
+    assert digits.test.images[:, 0].max() < 60, "the paper is black"
+
+
+def rows(**columns: Any) -> datasets.Dataset:
+    return datasets.Dataset.from_dict(columns)
+
+
+GOOD = {"image": [Image.new("L", (28, 28))], "label": [5]}
+BAD = {
+    "no test split": ({"train": GOOD}, "split test is missing or empty; found: train"),
+    "empty split": (
+        {"train": GOOD, "test": {"image": [], "label": []}},
+        "split test is missing or empty",
+    ),
+    "wrong columns": (
+        {"train": {"pixels": [[0]], "digit": [1]}, "test": GOOD},
+        "train needs the columns image and label; found: pixels, digit",
+    ),
+    "label too large": (
+        {"train": GOOD, "test": {"image": GOOD["image"] * 2, "label": [9, 10]}},
+        "Row 1 of test has the label '10', not one of 0 to 9",
+    ),
+    "label negative": (
+        {"train": {"image": GOOD["image"], "label": [-1]}, "test": GOOD},
+        "Row 0 of train has the label '-1'",
+    ),
+    "label missing": (
+        {"train": GOOD, "test": {"image": GOOD["image"] * 2, "label": [1, None]}},
+        "Row 1 of test has the label 'None'",
+    ),
+    "not an image": (
+        {"train": {"image": [{"bytes": b"no image", "path": None}], "label": [1]}, "test": GOOD},
+        "image in row 0 of train is no digit: This file cannot be read",
+    ),
+    "no image at all": (
+        {"train": {"image": [None], "label": [1]}, "test": GOOD},
+        "image in row 0 of train",
+    ),
+    "numbers for images": (
+        {"train": {"image": [3], "label": [1]}, "test": GOOD},
+        "column image of train",
+    ),
+}
+
+
+@pytest.mark.parametrize(("splits", "message"), BAD.values(), ids=BAD)
+def test_bad_rows_are_named(splits: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        decode_splits({name: rows(**columns) for name, columns in splits.items()})
+
+
+@pytest.mark.parametrize("name", ["/nowhere/at/all", "digits", "a/b/c", ""])
+def test_a_dataset_that_is_neither_folder_nor_hub_id_is_refused(name: str) -> None:
+    with pytest.raises(DatasetError, match="neither a folder nor a Hub id"):
+        load_digits(name)
+
+
+def test_a_truncated_parquet_file_is_one_clear_error(tmp_path: Path, mnist: Arrays) -> None:
+    folder = write_dataset(tmp_path / "digits", mnist, 50, 20)
+    file = folder / "train.parquet"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DatasetError, match="cannot be loaded .* image and label"):
+        load_digits(str(folder))
+    shutil.rmtree(folder)

@@ -1,0 +1,56 @@
+"""Every setting of a training run, and the presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+MNIST = "ylecun/mnist"
+MNIST_REVISION = "77f3279092a1c1579b2250db8eafed0ad422088c"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run.
+
+    Attributes:
+        preset: The name it goes by.
+        network: Which of `model.py`'s networks: "small" (the default) or "baseline".
+        epochs: Passes over the training images.
+        batch_size: Images per step.
+        learning_rate: Of a one-cycle schedule its peak, else constant.
+        one_cycle: Warm up and anneal the learning rate, with AdamW; else plain Adam.
+        weight_decay: AdamW's.
+        label_smoothing: Share of the target spread over all classes, 0 to 1.
+        augment: Whether training images are distorted.
+        seed: Fixes the weights, the order and the distortions.
+        dataset: Hub id or local folder.
+    """
+
+    preset: str
+    network: Literal["small", "baseline"] = "small"
+    epochs: int = 15
+    batch_size: int = 128
+    learning_rate: float = 0.006
+    one_cycle: bool = True
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    augment: bool = True
+    seed: int = 0
+    dataset: str = MNIST
+
+
+PRESETS = {
+    "quick": Config("quick", epochs=2),
+    "release": Config("release"),
+    # The article's recipe, for comparison: Adam at its default rate on the images as they are.
+    "baseline": Config(
+        "baseline",
+        network="baseline",
+        batch_size=32,
+        learning_rate=0.001,
+        one_cycle=False,
+        label_smoothing=0.0,
+        augment=False,
+    ),
+}
