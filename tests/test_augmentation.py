@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training import augmentation
+from training.augmentation import distort
+
+DOT = np.zeros((500, 28, 28, 1), np.uint8)
+DOT[:, 12:16, 12:16] = 255
+
+
+def centres(images: np.ndarray) -> np.ndarray:
+    """Return the centre of mass of each image, (n, 2)."""
+    places = np.arange(28)
+    mass = images[..., 0].sum((1, 2))
+    rows, columns = (images[..., 0].sum(axis) @ places / mass for axis in (2, 1))
+    return np.stack([rows, columns], 1)
+
+
+def test_the_same_seed_distorts_alike_and_another_does_not() -> None:
+    first, again, other = (
+        distort(DOT, tf.constant(seed)).numpy() for seed in ([1, 2], [1, 2], [1, 3])
+    )
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+def test_images_of_a_batch_are_distorted_differently_but_never_far() -> None:
+    moved = centres(distort(DOT, tf.constant([0, 0])).numpy()) - centres(DOT)
+    assert moved.std(0) == pytest.approx(augmentation.SHIFT / 3**0.5, rel=0.15)
+    assert np.abs(moved).max() < augmentation.SHIFT * 1.5
+
+
+def test_without_distortion_the_images_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROTATION", "SHEAR", "SCALE", "SHIFT"):
+        monkeypatch.setattr(augmentation, name, 0.0)
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
+    assert np.abs(distort(images, tf.constant([0, 0])).numpy() - images).max() < 0.01
+
+
+def test_a_right_turn_is_the_same_for_every_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SHEAR", "SCALE", "SHIFT"):
+        monkeypatch.setattr(augmentation, name, 0.0)
+    bar = np.zeros((200, 28, 28, 1), np.uint8)
+    bar[:, 4:24, 13:15] = 255
+    turned = distort(bar, tf.constant([0, 0])).numpy()
+    assert centres(turned) == pytest.approx(centres(bar), abs=0.1), "it turns about the middle"
+    lean = [np.polyfit(*np.nonzero(image[..., 0] > 127), 1)[0] for image in turned]
+    assert np.abs(np.arctan(lean)).max() == pytest.approx(augmentation.ROTATION, rel=0.15)

@@ -1,0 +1,115 @@
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT, run_training
+from training.config import PRESETS, Config
+from training.data import Digits, Split
+from training.stage import read_json
+from training.train import OneCycle, TrainingError, distorted_batches, fit, train
+
+TINY = Config("tiny", epochs=2, batch_size=64)
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+    rates = np.array([float(OneCycle(0.5, 100)(step)) for step in range(101)])
+    assert rates[0] == pytest.approx(0, abs=1e-6)
+    assert rates[25] == rates.max() == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0, abs=1e-6)
+    assert (np.diff(rates[:25]) > 0).all() and (np.diff(rates[26:]) < 0).all()
+
+
+def test_the_same_seed_gives_the_same_weights(few_digits: Digits) -> None:
+    weights = [
+        np.concatenate(
+            [w.ravel() for w in fit(replace(TINY, seed=seed), few_digits)[0].get_weights()]
+        )
+        for seed in (0, 0, 1)
+    ]
+    assert (weights[0] == weights[1]).all()
+    assert (weights[0] != weights[2]).any()
+
+
+def test_each_epoch_brings_every_image_in_another_order_and_form() -> None:
+    images = np.zeros((256, 28, 28), np.uint8)
+    images[:, 10:18, 10:18] = 255
+    split = Split(images, np.arange(256, dtype=np.uint8) % 10)
+    batches = distorted_batches(split, TINY)
+    first, second = ([(x.numpy(), y.numpy()) for x, y in batches] for _ in range(2))
+    assert sum(len(y) for _, y in first) == 256
+    assert (sum(y.sum(0) for _, y in first) == np.bincount(split.labels)).all()
+    assert (first[0][1] != second[0][1]).any()
+    assert (first[0][0] != second[0][0]).any()
+
+
+def test_a_loss_that_is_no_number_ends_with_a_clear_error(
+    few_digits: Digits, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="no longer a number.*lower the learning rate"):
+        train(replace(TINY, learning_rate=float("inf")), few_digits, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_baseline_learns_by_the_articles_recipe(few_digits: Digits) -> None:
+    model, history = fit(replace(PRESETS["baseline"], epochs=3), few_digits)
+    assert history["curves"]["val_accuracy"][-1] > 0.7
+    assert model.count_params() == 225_034
+
+
+def test_no_file_of_a_release_holds_the_optimizers_state(model_dir: Path) -> None:
+    with h5py.File(model_dir / "model.weights.h5") as weights:
+        assert "optimizer" not in weights
+    assert not keras.saving.load_model(model_dir / "model.keras").compiled
+
+
+def start_training(own_digits: Path, build: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "training", "train", "--preset", "quick"]
+    return subprocess.Popen(
+        [*command, "--dataset", str(own_digits), "--build", str(build)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_a_training_that_is_stopped_leaves_the_model_that_was_there(
+    end: signal.Signals, own_digits: Path, tmp_path: Path
+) -> None:
+    build = tmp_path / "build"
+    assert (
+        run_training(
+            "train", "--preset", "quick", "--dataset", own_digits, "--build", build
+        ).returncode
+        == 0
+    )
+    before = {file: file.read_bytes() for file in build.rglob("*") if file.is_file()}
+    process = start_training(own_digits, build)
+    while not (build / ".training.partial").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(end)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL)
+    assert "Traceback" not in said
+    assert {file: file.read_bytes() for file in before} == before
+    if end == signal.SIGINT:
+        assert "Stopped" in said
+        assert sorted(place.name for place in build.iterdir()) == ["model", "training"]
+
+
+def test_training_shows_progress_with_the_time_left(own_digits: Path, tmp_path: Path) -> None:
+    done = run_training("train", "--preset", "quick", "--dataset", own_digits, "--build", tmp_path)
+    assert "100%" in done.stderr and "<00:00" in done.stderr
+    assert "epoch 2/2, validation" in done.stderr
+    file = tmp_path / "model" / "history.json"
+    assert len(read_json(file, "")["curves"]["val_accuracy"]) == 2
+    assert str(own_digits.parent) not in file.read_text(), "a release names no path of its maker"

@@ -1,0 +1,60 @@
+"""The networks: 28 × 28 grey values in, ten probabilities out.
+
+Both take (n, 28, 28, 1) from 0 to 255; scaling is their first layer and softmax their last, so
+that nobody can scale wrongly.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+INPUT_SHAPE = (28, 28, 1)
+CLASSES = 10
+
+
+def build_model() -> keras.Model:
+    """Build the network that is released: 114,842 parameters.
+
+    Normalisation comes after the pooling, where there is a quarter of the pixels to normalise,
+    and the convolutions have no padding: a digit's margin is empty.
+    """
+    inputs = keras.Input(INPUT_SHAPE)
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = convolution(x, 16, size=5, pool=True)
+    x = convolution(x, 48)
+    x = convolution(x, 64, pool=True)
+    x = convolution(x, 128)
+    x = layers.Flatten()(x)
+    x = layers.Dropout(0.3)(x)
+    outputs = layers.Dense(CLASSES, activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="small")
+
+
+def convolution(
+    x: keras.KerasTensor, filters: int, size: int = 3, pool: bool = False
+) -> keras.KerasTensor:
+    """Append convolution, pooling if asked for, batch normalisation and ReLU."""
+    x = layers.Conv2D(filters, size, use_bias=False)(x)
+    if pool:
+        x = layers.MaxPooling2D()(x)
+    x = layers.BatchNormalization()(x)
+    return layers.ReLU()(x)
+
+
+def build_baseline() -> keras.Model:
+    """Build the network of the article this project grew out of: 225,034 parameters."""
+    inputs = keras.Input(INPUT_SHAPE)
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(32, 3, activation="relu")(x)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Conv2D(64, 3, activation="relu")(x)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(128, activation="relu")(x)
+    x = layers.Dropout(0.3)(x)
+    outputs = layers.Dense(CLASSES, activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="baseline")
+
+
+BUILDERS = {"small": build_model, "baseline": build_baseline}

@@ -1,0 +1,206 @@
+"""Digits and a configuration → a trained network.
+
+Second stage: writes `build/training/` (model.keras, history.json), which `export.py` reads.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from training.augmentation import distort
+from training.calibration import calibrate
+from training.config import Config
+from training.data import Digits, Split
+from training.model import BUILDERS, CLASSES
+from training.stage import StageError, fresh_folder, write_json
+
+WARM_UP = 0.25  # share of the steps in which the learning rate rises
+UPDATES = 10  # of the progress bar in an epoch
+
+log = logging.getLogger(__name__)
+
+
+class TrainingError(StageError):
+    """Training cannot go on; the message says why and what to try."""
+
+
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise along a cosine to the peak, then fall along a cosine to 0.
+
+    Source: Smith and Topin 2018, https://arxiv.org/abs/1708.07120.
+    """
+
+    def __init__(self, peak: float, steps: int) -> None:
+        """Take the highest learning rate and the number of steps of the whole training."""
+        self.peak, self.steps = peak, steps
+
+    def __call__(self, step: Any) -> Any:
+        """Return the learning rate at this step."""
+        progress = ops.cast(step, "float32") / self.steps
+        rise = ops.minimum(progress / WARM_UP, 1.0)
+        fall = ops.clip((progress - WARM_UP) / (1 - WARM_UP), 0.0, 1.0)
+        return (
+            self.peak
+            * (0.5 - 0.5 * ops.cos(math.pi * rise))
+            * (0.5 + 0.5 * ops.cos(math.pi * fall))
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments of `__init__`."""
+        return {"peak": self.peak, "steps": self.steps}
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """One bar for the whole training, with the time left."""
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        """Take the number of epochs and of steps in each."""
+        super().__init__()
+        self.epochs, self.steps = epochs, steps
+        self.epoch, self.validation = 0, ""
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Open the bar."""
+        self.bar = tqdm(total=self.epochs * self.steps, unit="step", desc="Training", ncols=100)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Remember the epoch."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Move the bar on."""
+        self.bar.update(self.epoch * self.steps + batch + 1 - self.bar.n)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Show the validation accuracy."""
+        accuracy = 100 * (logs or {})["val_accuracy"]
+        self.bar.set_postfix_str(f"epoch {epoch + 1}/{self.epochs}, validation {accuracy:.2f} %")
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+
+def train(config: Config, digits: Digits, build: Path) -> keras.Model:
+    """Train a network and write it, with its history, to `build/training/`.
+
+    Args:
+        config: The run's settings.
+        digits: What to fit on (train) and to watch (validation); the test split is not read.
+        build: The build folder.
+
+    Returns:
+        The trained network, not compiled: without an optimizer's state.
+
+    Raises:
+        TrainingError: If the loss is no longer a number.
+        StageError: If the build folder cannot be written.
+    """
+    with fresh_folder(build / "training") as folder:
+        model, history = fit(config, digits)
+        model.save(folder / "model.keras")
+        write_json(folder / "history.json", {"config": asdict(config), **history})
+    return model
+
+
+def fit(config: Config, digits: Digits) -> tuple[keras.Model, dict[str, Any]]:
+    """Train and calibrate a network in memory; return it with its curves and what they cost.
+
+    Raises:
+        TrainingError: If the loss is no longer a number.
+    """
+    steps = math.ceil(len(digits.train.labels) / config.batch_size)
+    keras.utils.set_random_seed(config.seed)
+    model = BUILDERS[config.network]()
+    compile_model(model, config, steps)
+    started = time.perf_counter()
+    curves = model.fit(
+        **training_input(digits.train, config),
+        epochs=config.epochs,
+        validation_data=(channel(digits.validation.images), one_hot(digits.validation.labels)),
+        validation_batch_size=500,
+        callbacks=[keras.callbacks.TerminateOnNaN(), ProgressBar(config.epochs, steps)],
+        verbose=0,
+    ).history
+    seconds = time.perf_counter() - started
+    if not np.isfinite(curves["loss"]).all():
+        raise TrainingError("The loss is no longer a number: lower the learning rate and retry.")
+    source = {"dataset": digits.dataset, "revision": digits.revision, "origin": digits.origin}
+    sizes = {name: len(getattr(digits, name).labels) for name in ("train", "validation", "test")}
+    model = without_optimizer(model, config)
+    history = {
+        "curves": curves,
+        "temperature": calibrate(model, digits.validation),
+        "seconds": seconds,
+        "dataset": source | {"sizes": sizes},
+    }
+    return model, history
+
+
+def compile_model(model: keras.Model, config: Config, steps: int) -> None:
+    """Give the network its loss and its optimizer, for `steps` steps an epoch."""
+    optimizer: keras.optimizers.Optimizer
+    if config.one_cycle:
+        schedule = OneCycle(config.learning_rate, config.epochs * steps)
+        optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    else:
+        optimizer = keras.optimizers.Adam(config.learning_rate)
+    model.compile(
+        optimizer,
+        keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+        metrics=["accuracy"],
+        steps_per_execution=max(1, steps // UPDATES),
+    )
+
+
+def training_input(split: Split, config: Config) -> dict[str, Any]:
+    """Return the arguments of `fit` that feed it: the arrays, or a pipeline that distorts them."""
+    if config.augment:
+        return {"x": distorted_batches(split, config), "shuffle": False}
+    return {
+        "x": channel(split.images),
+        "y": one_hot(split.labels),
+        "batch_size": config.batch_size,
+    }
+
+
+def distorted_batches(split: Split, config: Config) -> tf.data.Dataset:
+    """Shuffle, batch and distort; each epoch other distortions, in an order the seed fixes."""
+    images, targets = tf.constant(channel(split.images)), tf.constant(one_hot(split.labels))
+    rows = tf.data.Dataset.range(len(split.labels)).shuffle(len(split.labels), seed=config.seed)
+    seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
+
+    def distorted(chosen: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return distort(tf.gather(images, chosen), seed), tf.gather(targets, chosen)
+
+    pipeline = tf.data.Dataset.zip(rows.batch(config.batch_size), seeds)
+    return pipeline.map(distorted, num_parallel_calls=2).prefetch(4)
+
+
+def without_optimizer(model: keras.Model, config: Config) -> keras.Model:
+    """Copy the network without its optimizer: Keras would save its state with the weights."""
+    copy = BUILDERS[config.network]()
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def channel(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Add the channel axis: (n, 28, 28) → (n, 28, 28, 1)."""
+    return images[..., np.newaxis]
+
+
+def one_hot(labels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Turn labels (n,) into targets (n, 10) float32."""
+    return np.eye(CLASSES, dtype=np.float32)[labels]
