@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.data import Digits
+from training.figures import draw_figures
+from training.metrics import score
+
+NAMES = {
+    "classes",
+    "confusion_matrix",
+    "curves",
+    "mistakes",
+    "predictions",
+    "preprocessing",
+    "samples",
+}
+
+
+def test_a_release_has_every_figure_and_they_are_small(model_dir: Path) -> None:
+    files = list((model_dir / "figures").iterdir())
+    assert {file.stem for file in files} == NAMES
+    assert sum(file.stat().st_size for file in files) < 1_500_000
+    for file in files:
+        image = Image.open(file)
+        assert 500 <= image.width <= 1_200, file
+        assert min(image.convert("L").getpixel((3, 3)), 240) == 240, "the paper is light"
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["all right", "all wrong"])
+def test_figures_are_drawn_however_many_mistakes_there_are(
+    right: bool, few_digits: Digits, tmp_path: Path
+) -> None:
+    labels = few_digits.test.labels
+    answers = np.eye(10, dtype=np.float32)[labels if right else (labels + 1) % 10]
+    curves = {key: [0.5] for key in ("accuracy", "loss", "val_accuracy", "val_loss")}
+    draw_figures(tmp_path / "figures", few_digits, answers, score(answers, labels), curves)
+    assert {file.stem for file in (tmp_path / "figures").iterdir()} == NAMES

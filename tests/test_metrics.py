@@ -1,0 +1,157 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import sklearn.metrics as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from tests.conftest import run_training
+from training.data import Digits
+from training.metrics import MetricsError, evaluate_release, is_whole, score, wilson_interval
+from training.stage import StageError
+
+
+def random_answers(
+    n: int, skill: float, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 10, n).astype(np.uint8)
+    shares = rng.dirichlet(np.ones(10), n)
+    mixed = (1 - skill) * shares + skill * np.eye(10)[labels]
+    return mixed.astype(np.float32), labels
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 400), st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_every_metric_equals_scikit_learns(n: int, skill: float, seed: int) -> None:
+    probabilities, labels = random_answers(n, skill, seed)
+    answers, classes = probabilities.argmax(1), list(range(10))
+    scores = score(probabilities, labels)
+    assert scores["n"] == n
+    assert scores["accuracy"] == pytest.approx(reference.accuracy_score(labels, answers))
+    by_class = reference.precision_recall_fscore_support(
+        labels, answers, labels=classes, zero_division=0
+    )
+    for name, values in zip(("precision", "recall", "f1"), by_class, strict=False):
+        assert scores[f"{name}_by_class"] == pytest.approx(values.tolist())
+        assert scores[f"macro_{name}"] == pytest.approx(values.mean())
+    matrix = reference.confusion_matrix(labels, answers, labels=classes)
+    assert scores["confusion_matrix"] == matrix.tolist()
+    doubled = probabilities.astype(np.float64)
+    expected = reference.log_loss(labels, doubled / doubled.sum(1, keepdims=True), labels=classes)
+    assert scores["log_loss"] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_calibration_error_of_answers_as_sure_as_they_are_right_is_nothing() -> None:
+    probabilities = np.full((1_000, 10), 0.2 / 9, np.float32)
+    probabilities[:, 3] = 0.8
+    labels = np.where(np.arange(1_000) < 800, 3, 4).astype(np.uint8)
+    assert score(probabilities, labels)["calibration_error"] == pytest.approx(0, abs=1e-6)
+    labels[:] = 3
+    assert score(probabilities, labels)["calibration_error"] == pytest.approx(0.2, abs=1e-6)
+
+
+def test_calibration_error_weighs_each_of_fifteen_bins_by_its_share() -> None:
+    probabilities = np.zeros((4, 10), np.float32)
+    probabilities[np.arange(4), [0, 0, 0, 0]] = [0.99, 0.97, 0.5, 0.45]
+    probabilities[:, 1] = 1 - probabilities[:, 0]
+    labels = np.array([0, 0, 1, 1], np.uint8)
+    # 0.45 answers class 1 with 0.55, rightly; 0.5 ties, answers 0, wrongly
+    expected = (abs(2 - 0.99 - 0.97) + abs(0 - 0.5) + abs(1 - 0.55)) / 4
+    assert score(probabilities, labels)["calibration_error"] == pytest.approx(expected, abs=1e-6)
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilsons_interval_holds_the_shares_that_are_not_rejected(case: tuple[int, int]) -> None:
+    right, n = case
+    low, high = wilson_interval(right, n)
+    assert 0 <= low <= right / n <= high <= 1
+    z = norm.ppf(0.975)
+    for bound in (low, high):
+        if 0 < bound < 1 and 0 < right < n:
+            assert (right / n - bound) ** 2 == pytest.approx(z**2 * bound * (1 - bound) / n)
+
+
+def test_metrics_state_what_the_shipped_files_are(
+    model_dir: Path, mnist: dict[str, object]
+) -> None:
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    probabilities = np.load(model_dir / "predictions.npz")["probabilities"]
+    assert metrics["test"]["n"] == 10_000
+    assert metrics["test"]["accuracy"] == (probabilities.argmax(1) == mnist["test_labels"]).mean()
+    assert metrics["model"]["parameters"] == 114_842
+    assert sum(layer["parameters"] for layer in metrics["model"]["layers"]) == 114_842
+    assert {"model.tflite", "model.keras", "figures/curves.png"} <= set(metrics["files"])
+    for name, file in metrics["files"].items():
+        content = (model_dir / name).read_bytes()
+        assert len(content) == file["bytes"]
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
+    assert metrics["dataset"]["revision"] == "77f3279092a1c1579b2250db8eafed0ad422088c"
+    assert metrics["training"]["seed"] == 0
+    assert metrics["training"]["seconds"] > 0
+    assert "not installed" not in metrics["libraries"].values()
+
+
+def test_quick_reads_99_percent_of_the_test_set(model_dir: Path) -> None:
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    assert metrics["test"]["accuracy"] >= 0.99
+    assert metrics["test"]["calibration_error"] < 0.01
+
+
+def test_a_release_is_whole_until_a_byte_of_it_changes(model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    assert is_whole(folder)
+    with (folder / "model.tflite").open("r+b") as file:
+        file.write(b"x")
+    assert not is_whole(folder)
+    shutil.copy(model_dir / "model.tflite", folder)
+    assert is_whole(folder)
+    (folder / "README.md").unlink()
+    assert not is_whole(folder)
+
+
+def test_a_truncated_model_file_is_one_clear_line(model_dir: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    shutil.copytree(model_dir.parent / "training", tmp_path / "training")
+    file = folder / "model.tflite"
+    file.write_bytes(file.read_bytes()[:20_000])
+    done = run_training("evaluate", "--build", tmp_path)
+    assert done.returncode == 1
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("error: ") and "is damaged" in error
+    assert "python -m training train" in error
+    assert "Traceback" not in done.stderr
+
+
+def test_scoring_that_fails_leaves_no_numbers_of_another_model(
+    model_dir: Path, tmp_path: Path, few_digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+
+    def fail(*_: object) -> None:
+        raise StageError("no figures")
+
+    monkeypatch.setattr("training.metrics.draw_figures", fail)
+    with pytest.raises(StageError, match="no figures"):
+        evaluate_release(tmp_path, few_digits)
+    assert not is_whole(folder)
+    assert not (folder / "metrics.json").exists() and not (folder / "README.md").exists()
+
+
+def test_a_model_of_another_kind_is_refused(
+    model_dir: Path, tmp_path: Path, few_digits: Digits
+) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    three = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    three.export(folder / "model.tflite", format="litert", verbose=False)
+    with pytest.raises(MetricsError, match=r"answers with \(1, 3\)"):
+        evaluate_release(tmp_path, few_digits)

@@ -1,0 +1,199 @@
+"""The only place where a release's numbers are born.
+
+Fourth stage: scores the shipped `model.tflite` on the complete test set and writes
+`build/model/metrics.json`, from which every document is rendered. Nothing here chooses anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from space.reader import Classifier, Release, ReleaseError
+from training.data import Digits
+from training.export import TRAIN_COMMAND, load_network, predict
+from training.figures import draw_figures
+from training.stage import StageError, read_json, require, write_json, writing
+
+MODULES = Path(__file__).parent / "metric_modules"
+METRICS = ("accuracy", "precision_recall_f1", "confusion_matrix", "log_loss", "calibration_error")
+LIBRARIES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "datasets", "evaluate")
+
+
+class MetricsError(StageError):
+    """The model cannot be scored; the message says why and what to do."""
+
+
+def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
+    """Score `build/model/` and add predictions.npz, figures/ and, last, metrics.json to it.
+
+    Args:
+        build: The build folder.
+        digits: The digits; test is scored, validation too, for comparison.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        MetricsError: If the model is damaged or was not exported.
+    """
+    folder = require(build / "model" / "model.tflite", TRAIN_COMMAND).parent
+    history = read_json(folder / "history.json", TRAIN_COMMAND)
+    try:
+        classifier = Classifier(Release(folder))
+    except ReleaseError as error:
+        raise MetricsError(str(error)) from error
+    with writing(folder):
+        for stale in ("metrics.json", "README.md"):  # they speak of other numbers
+            (folder / stale).unlink(missing_ok=True)
+        probabilities = predict(classifier, digits.test.images)
+        np.savez_compressed(folder / "predictions.npz", probabilities=probabilities)
+        test = score(probabilities, digits.test.labels)
+        draw_figures(folder / "figures", digits, probabilities, test, history["curves"])
+    metrics = {
+        "test": test,
+        "validation": score(
+            predict(classifier, digits.validation.images), digits.validation.labels
+        ),
+        "model": describe_model(folder),
+        "training": describe_training(history),
+        "dataset": history["dataset"] | {"licence": "CC BY-SA 3.0"},
+        "files": describe_files(folder),
+        "git_commit": git_commit(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "libraries": {name: library_version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+    }
+    write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def trained_on(build: Path) -> str:
+    """Return the dataset that the exported model was trained on: it is scored on the same."""
+    history = read_json(build / "training" / "history.json", TRAIN_COMMAND)
+    return str(history["config"]["dataset"])
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """Put a release's main numbers into one line."""
+    test, training = metrics["test"], metrics["training"]
+    low, high = test["accuracy_interval"]
+    return (
+        f"Test accuracy {test['accuracy']:.2%} of {test['n']:,} images "
+        f"(95 % interval {low:.2%} to {high:.2%}), {metrics['model']['parameters']:,} parameters, "
+        f"trained in {training['seconds']:.0f} s (preset {training['preset']})"
+    )
+
+
+def score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, Any]:
+    """Compute every metric of `metric_modules/` in one pass.
+
+    Args:
+        probabilities: (n, 10), rows summing to 1.
+        labels: (n,), 0 to 9.
+
+    Returns:
+        The metrics by name, with `n` and accuracy's 95 % interval.
+    """
+    modules = [evaluate.load(str(MODULES / f"{name}.py"), keep_in_memory=True) for name in METRICS]
+    metrics = evaluate.combine(modules).compute(
+        predictions=probabilities, references=labels.astype(np.int64)
+    )
+    right = int((probabilities.argmax(1) == labels).sum())
+    return {"n": len(labels), "accuracy_interval": wilson_interval(right, len(labels)), **metrics}
+
+
+def wilson_interval(right: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of n, after Wilson 1927."""
+    interval = binomtest(right, n).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def describe_model(folder: Path) -> dict[str, Any]:
+    """Count the parameters, and list the layers with their output shapes and parameters."""
+    model = load_network(folder / "model.keras")
+    layers = [
+        {
+            "name": layer.name,
+            "type": type(layer).__name__,
+            "output": list(layer.output.shape[1:]),
+            "parameters": layer.count_params(),
+        }
+        for layer in model.layers
+    ]
+    return {"name": model.name, "parameters": model.count_params(), "layers": layers}
+
+
+def describe_training(history: dict[str, Any]) -> dict[str, Any]:
+    """Say how the network was trained, for how long, on what."""
+    return {
+        **history["config"],
+        "temperature": history["temperature"],
+        "seconds": history["seconds"],
+        "hardware": hardware(),
+    }
+
+
+def hardware() -> str:
+    """Name the processor and count its cores."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return f"{os.cpu_count()} cores, {processor}"
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and sha256 of every file of a release but its two documents."""
+    documents = {"metrics.json", "README.md"}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        file.relative_to(folder).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        for file in files
+        if file.name not in documents and not file.name.startswith(".")
+    }
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether a folder holds a complete release: every file as it was measured, and a card."""
+    try:
+        metrics = read_json(folder / "metrics.json", "python -m training evaluate")
+    except StageError:
+        return False
+    return bool(metrics["files"] == describe_files(folder) and (folder / "README.md").is_file())
+
+
+def git_commit() -> str | None:
+    """Return the commit this runs from, marked where files differ from it; None outside git."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=-modified"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def library_version(name: str) -> str:
+    """Return the installed version; TensorFlow's CPU build goes by another name."""
+    for candidate in (f"{name}-cpu", name) if name == "tensorflow" else (name,):
+        try:
+            return f"{importlib.metadata.version(candidate)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "not installed"
