@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,12 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_dir(build: Path) -> Path:
     """The release's folder."""
     return build / "model"
+
+
+@pytest.fixture(scope="session")
+def url(build: Path) -> Iterator[str]:
+    """The address of the Space, serving that release in a process of its own."""
+    from training.demo import running_space
+
+    with running_space(build) as (url, _):
+        yield url

@@ -1,0 +1,197 @@
+"""The page and its API: wires the drawing pad, the reader and the view of the answer together.
+
+Serves the release that the reader finds; knows nothing of pixels or models. Keeps nothing of a
+visitor: every event brings its drawing or image along and takes its answer away.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from answer_view import answer_view, render_answer, render_problem
+from drawing_pad import DrawingError, draw_strokes, drawing_pad
+from reader import Answer, Classifier, Release, ReleaseError, UnreadableImageError, find_release
+from theme import STYLES, THEME
+
+SPACE = Path(__file__).parent
+EXAMPLES = ("two", "three", "four", "five", "seven", "nine")
+INTRODUCTION = """
+<h1>Draw a digit</h1>
+<p>A small neural network, trained on MNIST, reads it while you draw.</p>
+"""
+
+MAX_UPLOAD = "20mb"
+SWEEP_SECONDS = KEEP_SECONDS = 3600  # uploads are deleted that often, at that age
+MAX_WAITING = 200  # events in the queue; whoever comes later is asked to try again
+MAX_RUNNING = 4  # of each kind; the model takes one at a time, the rest draws and decodes
+
+# A mirrored digit is none, and it lies on the table: a phone's camera at the back sees it.
+CAMERA = gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": "environment"}})
+
+OWN_EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+READING = {"trigger_mode": "always_last", **OWN_EVENT}
+
+
+def main() -> None:
+    """Serve the release, or say in one sentence why it cannot be served."""
+    try:
+        classifier = Classifier(find_release())
+    except ReleaseError as error:
+        sys.exit(f"This Space cannot start. {error}")
+    gr.set_static_paths([SPACE / "examples"])  # as uploads they would be swept away
+    page = build_page(classifier)
+    page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING)
+    page.launch(
+        theme=THEME,
+        css_paths=STYLES,
+        footer_links=["api"],
+        max_file_size=MAX_UPLOAD,
+    )
+
+
+def build_page(classifier: Classifier) -> gr.Blocks:
+    """Lay out the page and connect it; the answer is always that of the tab in sight."""
+    read_drawing = partial(show_drawing, classifier)
+    read_image = partial(show_image, classifier)
+    page = gr.Blocks(title="Draw a digit", delete_cache=(SWEEP_SECONDS, KEEP_SECONDS))
+    with page:
+        gr.HTML(INTRODUCTION, elem_id="introduction", apply_default_css=False)
+        with gr.Row(elem_id="desk"):
+            with gr.Column(elem_id="question"):
+                with gr.Tabs() as tabs:
+                    with gr.Tab("Draw", id="drawing") as drawing_tab:
+                        pad = drawing_pad()
+                    with gr.Tab("Image", id="image") as image_tab:
+                        image = image_input()
+                examples = example_buttons()
+            with gr.Column(elem_id="reply"):
+                answer = answer_view(read_drawing([]))
+        gr.on([pad.input, drawing_tab.select], read_drawing, pad, answer, **READING)
+        # Of the image's events only `change` comes for everything: a photo is no `upload`.
+        changes = [image.change, image_tab.select]
+        gr.on(changes, read_image, image, answer, preprocess=False, **READING)
+        for file, button in examples.items():
+            button.click(partial(open_example, file), None, [tabs, image], **OWN_EVENT)
+        add_endpoint(classifier, image)
+    return page
+
+
+def image_input() -> gr.Image:
+    """Make the input for a file, dropped, pasted or chosen, or for a photo."""
+    return gr.Image(
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard", "webcam"],
+        label="Image file",
+        show_label=False,
+        container=False,
+        buttons=[],
+        webcam_options=CAMERA,
+        placeholder="Drop an image of one digit, or click to choose it",
+        elem_id="image-input",
+    )
+
+
+def example_buttons() -> dict[Path, gr.Button]:
+    """Make a button for each example, its picture on it."""
+    files = [SPACE / "examples" / f"{name}.png" for name in EXAMPLES]
+    with gr.Row(elem_id="examples"):
+        gr.HTML("Examples", apply_default_css=False)
+        return {file: gr.Button(f"Example: {file.stem}", icon=file, min_width=0) for file in files}
+
+
+def add_endpoint(classifier: Classifier, image: gr.Image) -> None:
+    """Add `/classify`, the one public endpoint: an image file in, an answer as JSON out."""
+    gr.Button(visible=False).click(
+        partial(classify, classifier),
+        image,
+        gr.JSON(visible=False, label="answer"),
+        preprocess=False,
+        api_name="classify",
+        api_description=classify.__doc__,
+    )
+
+
+def classify(classifier: Classifier, image: dict[str, Any] | None) -> dict[str, Any]:
+    """Read the handwritten digit on an image file.
+
+    Takes any paper and ink, dark on light or light on dark, also transparent. An image without
+    ink is an answer, with the reason "blank"; a file that is no image is an error.
+    """
+    try:
+        return read_upload(classifier, image)
+    except UnreadableImageError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+
+
+def show_drawing(classifier: Classifier, strokes: Any) -> str:
+    """Answer for the drawing pad's value, as HTML."""
+    try:
+        drawing = draw_strokes(strokes)
+    except DrawingError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    return render_answer(to_json(classifier.classify(drawing), classifier.release))
+
+
+def show_image(classifier: Classifier, image: dict[str, Any] | None) -> str:
+    """Answer for the image tab's value, as HTML."""
+    if image is None:
+        return show_drawing(classifier, [])
+    try:
+        return render_answer(read_upload(classifier, image))
+    except UnreadableImageError as error:
+        return render_problem(str(error))
+
+
+def open_example(file: Path) -> tuple[gr.Tabs, Path]:
+    """Show an example in the image tab, as if the visitor had dropped it there."""
+    return gr.Tabs(selected="image"), file
+
+
+def read_upload(classifier: Classifier, image: dict[str, Any] | None) -> dict[str, Any]:
+    """Answer for a file as Gradio describes it, in the form of the API.
+
+    The file comes as it was sent: Gradio's own decoding loses what transparent images show.
+
+    Raises:
+        UnreadableImageError: If there is no file, or it is not an image.
+    """
+    if not image or not image["path"]:
+        raise UnreadableImageError("No file was sent. Pass an image file.")
+    return to_json(classifier.classify(image["path"]), classifier.release)
+
+
+def to_json(answer: Answer, release: Release) -> dict[str, Any]:
+    """Put an answer into the form of the API.
+
+    Returns:
+        `digit` (null where there is none), `confidence`, `probabilities` (ten), `reason` (null,
+        "blank" or "unsure"), `seen` (`png` as a data URL and `steps`; null for a blank) and
+        `model` (`id`, `commit`, `version`; null for one that was never published).
+    """
+    seen = None
+    if answer.seen:
+        file = io.BytesIO()
+        Image.fromarray(answer.seen.pixels).save(file, "PNG")
+        png = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        seen = {"png": png, "steps": list(answer.seen.steps)}
+    return {
+        "digit": answer.digit,
+        "confidence": answer.confidence,
+        "probabilities": list(answer.probabilities),
+        "reason": answer.reason,
+        "seen": seen,
+        "model": {"id": release.id, "commit": release.commit, "version": release.version},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, run_training
+
+COMMANDS = ("train", "evaluate", "card", "demo")
+SAYS = {
+    "no such preset": (["train", "--preset", "slow"], "invalid choice: 'slow'.*quick"),
+    "no such command": (["trian"], "invalid choice: 'trian'.*train"),
+    "no command": ([], "required: COMMAND.*--help"),
+    "no such dataset": (["train", "--dataset", "nowhere"], "neither a folder nor a Hub id"),
+    "nothing trained": (["evaluate", "--build", "{tmp}"], "not there.*python -m training train"),
+    "nothing scored": (["card", "--build", "{tmp}"], "not there.*python -m training evaluate"),
+    "unwritable build folder": (
+        ["train", "--preset", "quick", "--build", "/dev/null/build"],
+        "/dev/null/build/training cannot be written .*--build FOLDER",
+    ),
+    "unwritable demo": (["demo", "--build", "/dev/null/build"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), SAYS.values(), ids=SAYS)
+def test_bad_input_gets_one_line_that_says_what_to_do(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = run_training(*[word.format(tmp=tmp_path) for word in arguments])
+    assert done.returncode not in (0, 130)
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("error: ") and re.search(message, error), done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    done = run_training("card", "--build", tmp_path, "--debug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_comes_at_once_and_shows_an_example(command: str) -> None:
+    started = time.monotonic()
+    done = run_training(command, "--help")
+    assert done.returncode == 0
+    assert f"python -m training {command}" in done.stdout.split("example")[1]
+    assert time.monotonic() - started < 5, "TensorFlow was imported"
+
+
+def test_every_command_is_listed_and_in_the_readme() -> None:
+    listed = run_training("--help").stdout
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for command in COMMANDS:
+        assert re.search(rf"^    {command} ", listed, re.MULTILINE)
+        assert f"python -m training {command}" in readme

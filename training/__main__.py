@@ -1,0 +1,135 @@
+"""`python -m training …`: arguments and calls, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from training.config import MNIST, PRESETS
+from training.stage import StageError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own chatter
+os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # evaluate's call home
+
+EXAMPLE = """example:
+  python -m training train --preset release
+  python -m training evaluate
+  python -m training card
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("training").setLevel(logging.INFO)
+    try:
+        options.command(options)
+    except StageError as error:
+        if options.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; what was there before is as it was.", file=sys.stderr)
+        return 130
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where the help is; end with exit code 2."""
+        self.exit(2, f"error: {message}; see: {self.prog} --help\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the commands and their options."""
+    top = Parser(
+        prog="python -m training",
+        description="Make a release of the digit reader, stage by stage.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    train = add_command(commands, "train", run_train, "train a network and export it")
+    train.add_argument("--preset", choices=PRESETS, default="release", help="default: release")
+    train.add_argument("--seed", type=int, default=0, help="default: 0")
+    train.add_argument(
+        "--dataset",
+        default=MNIST,
+        metavar="ID",
+        help=f"Hub id or folder with columns image and label; default: {MNIST}",
+    )
+    add_command(commands, "evaluate", run_evaluate, "score what train exported")
+    add_command(commands, "card", run_card, "render the model card")
+    demo = add_command(commands, "demo", run_demo, "train if need be, then serve the page")
+    demo.add_argument("--once", action="store_true", help="end after three answers")
+    return top
+
+
+def add_command(commands, name: str, run, summary: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+    """Add a command with the options that all have."""
+    example = f"example:\n  python -m training {name}"
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary.capitalize() + ".",
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument(
+        "--build", type=Path, default=Path("build"), metavar="FOLDER", help="default: build"
+    )
+    command.add_argument("--debug", action="store_true", help="show where an error came from")
+    command.set_defaults(command=run)
+    return command
+
+
+# Each imports what it needs: TensorFlow takes seconds, and --help should not.
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """Train and export."""
+    from training.data import load_digits
+    from training.export import export
+    from training.train import train
+
+    config = replace(PRESETS[options.preset], seed=options.seed, dataset=options.dataset)
+    digits = load_digits(config.dataset)
+    train(config, digits, options.build)
+    export(options.build, digits.test.images)
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Score the export."""
+    from training.data import load_digits
+    from training.metrics import evaluate_release, headline, trained_on
+
+    digits = load_digits(trained_on(options.build))
+    print(headline(evaluate_release(options.build, digits)))
+
+
+def run_card(options: argparse.Namespace) -> None:
+    """Render the card."""
+    from training.card import render_card
+
+    print(f"Model card: {render_card(options.build)}")
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """Serve the page."""
+    from training.demo import demo
+
+    demo(options.build, once=options.once)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""What things cost, measured in pairs in one run: `make bench` and `make reference`.
+
+Prints tables and writes `build/bench.json`; with --reference it trains every preset and writes
+`training/reference.json`, from which README's result table is rendered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from training.stage import write_json, write_text
+
+ROUNDS = 3
+BUILD = Path("build")
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m training.bench", description=__doc__)
+    parser.add_argument("--reference", action="store_true", help="train every preset")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each preset; default: 1")
+    parser.add_argument("--serve-with-tensorflow", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve_with_tensorflow:
+        serve_with_tensorflow()
+    elif options.reference:
+        write_reference(measure_training(options.seeds))
+    else:
+        results = {"serving": measure_serving()}
+        write_json(BUILD / "bench.json", results)
+        print_serving(results["serving"])
+
+
+def measure_serving() -> dict[str, dict[str, Any]]:
+    """Start the Space with LiteRT and with TensorFlow in turn, `ROUNDS` times each.
+
+    Returns:
+        For "litert" and "tensorflow": seconds from the start of the process to its first answer,
+        and its memory then, in MB; medians, and every value.
+    """
+    from training.demo import SPACE_COMMAND, make_release
+
+    make_release(BUILD)
+    commands = {
+        "litert": SPACE_COMMAND,
+        "tensorflow": (sys.executable, "-m", "training.bench", "--serve-with-tensorflow"),
+    }
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+    for _ in range(ROUNDS):
+        for name, command in commands.items():
+            runs[name].append(time_to_answer(command))
+    return {
+        name: {
+            "ready_seconds": statistics.median(seconds for seconds, _ in measured),
+            "memory_mb": statistics.median(memory for _, memory in measured),
+            "each": measured,
+        }
+        for name, measured in runs.items()
+    }
+
+
+def time_to_answer(command: Sequence[str]) -> tuple[float, float]:
+    """Return the seconds until the served page's first answer, and its process's MB then."""
+    import psutil
+
+    from training.demo import ask, running_space
+
+    started = time.perf_counter()
+    with running_space(BUILD, command) as (url, process):
+        next(ask(url))
+        seconds = time.perf_counter() - started
+        return seconds, psutil.Process(process.pid).memory_info().rss / 1e6
+
+
+def serve_with_tensorflow() -> None:
+    """Run the same Space on `model.keras` through TensorFlow, and without LiteRT."""
+    from training.demo import SPACE
+
+    sys.path.insert(0, str(SPACE))
+    absent: Any = ModuleType("ai_edge_litert.interpreter")
+    absent.Interpreter = None
+    sys.modules["ai_edge_litert.interpreter"] = absent
+    import keras
+
+    import reader
+
+    class KerasClassifier(reader.Classifier):  # type: ignore[misc,name-defined,unused-ignore]
+        def __init__(self, release: Any) -> None:
+            self.release = release
+            self.model = keras.saving.load_model(release.folder / "model.keras")
+
+        def predict(self, images: Any) -> Any:
+            return self.model(np.asarray(images, np.float32), training=False).numpy()
+
+    reader.Classifier = KerasClassifier
+    runpy.run_path(str(SPACE / "app.py"), run_name="__main__")
+
+
+def print_serving(serving: dict[str, dict[str, Any]]) -> None:
+    """Print the two processes and their ratio."""
+    print("\nThe Space's process            to first answer      memory")
+    for name, result in serving.items():
+        print(f"  {name:<26} {result['ready_seconds']:>12.2f} s {result['memory_mb']:>8.0f} MB")
+    ratios = [
+        serving["litert"][key] / serving["tensorflow"][key]
+        for key in ("ready_seconds", "memory_mb")
+    ]
+    print(f"  {'ratio':<26} {ratios[0]:>12.2f}   {ratios[1]:>8.2f}")
+
+
+def measure_training(seeds: int) -> dict[str, Any]:
+    """Train every preset with `seeds` seeds, in turn; score each export on the test set."""
+    from training.config import PRESETS
+    from training.data import load_digits
+    from training.export import export
+    from training.metrics import evaluate_release
+    from training.train import train
+
+    digits = load_digits()
+    results: dict[str, Any] = {}
+    for seed in range(seeds):
+        for name, preset in PRESETS.items():
+            build = BUILD / "reference" / f"{name}-{seed}"
+            train(replace(preset, seed=seed), digits, build)
+            export(build, digits.test.images)
+            metrics = evaluate_release(build, digits)
+            result = results.setdefault(name, {"test_accuracy": [], "seconds": []})
+            result["test_accuracy"].append(metrics["test"]["accuracy"])
+            result["seconds"].append(round(metrics["training"]["seconds"], 1))
+            result |= {
+                "epochs": preset.epochs,
+                "network": preset.network,
+                "parameters": metrics["model"]["parameters"],
+            }
+    return results
+
+
+def write_reference(training: dict[str, Any]) -> None:
+    """Write reference.json, with commit and date, and README's table from it."""
+    from training.card import README, REFERENCE, render_readme
+    from training.metrics import git_commit, hardware
+
+    reference = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": git_commit(),
+        "hardware": hardware(),
+        "training": training,
+    }
+    write_json(REFERENCE, reference)
+    write_text(README, render_readme(reference, README.read_text("utf-8")))
+    print(f"Written: {REFERENCE} and the table in {README}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The documents: every number in them is read from the release's or the reference's own file.
+
+Last stage: renders `build/model/README.md` from `metrics.json` and the template `model_card.md`,
+and README's result table from `reference.json`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from training.config import MNIST
+from training.stage import StageError, read_json, write_text
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = ROOT / "model_card.md"
+README = ROOT / "README.md"
+REFERENCE = Path(__file__).parent / "reference.json"
+TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+
+
+class CardError(StageError):
+    """The card cannot be rendered; the message names what is missing."""
+
+
+def render_card(build: Path) -> Path:
+    """Render the model card of `build/model/` and write it there as README.md.
+
+    Returns:
+        The card's file.
+
+    Raises:
+        CardError: If the metrics lack a value that the template states.
+        StageError: If metrics.json is not there or the place cannot be written.
+    """
+    folder = build / "model"
+    metrics = read_json(folder / "metrics.json", "python -m training evaluate")
+    try:
+        metadata = card_metadata(metrics).to_yaml()
+        text = environment().from_string(TEMPLATE.read_text("utf-8")).render(metrics)
+    except (jinja2.UndefinedError, KeyError) as error:
+        raise CardError(
+            f"metrics.json lacks a value that the card states ({error}). "
+            "Make it anew: python -m training evaluate"
+        ) from error
+    card = ModelCard(f"---\n{metadata}\n---\n\n{text}")
+    write_text(folder / "README.md", str(card))
+    return folder / "README.md"
+
+
+def card_metadata(metrics: dict[str, Any]) -> ModelCardData:
+    """Fill in the metadata that the Hub reads, from the metrics."""
+    test = metrics["test"]
+    names = {"accuracy": "accuracy", "f1": "macro_f1", "log_loss": "log_loss"}
+    results = [
+        EvalResult(
+            task_type="image-classification",
+            task_name="Handwritten digit classification",
+            dataset_type=metrics["dataset"]["dataset"],
+            dataset_name="MNIST" if metrics["dataset"]["dataset"] == MNIST else "own digits",
+            dataset_split="test",
+            dataset_revision=metrics["dataset"]["revision"],
+            metric_type=kind,
+            metric_name=kind.replace("_", " "),
+            metric_value=round(test[key], 5),
+        )
+        for kind, key in names.items()
+    ]
+    return ModelCardData(
+        language="en",
+        license="apache-2.0",
+        library_name="keras",
+        pipeline_tag="image-classification",
+        tags=["mnist", "handwritten-digits", "cnn", "litert"],
+        datasets=[metrics["dataset"]["dataset"]],
+        metrics=list(names),
+        model_name="Handwritten digits",
+        eval_results=results,
+    )
+
+
+def environment() -> jinja2.Environment:
+    """Build the Jinja environment: a missing value is an error, and figures have formats."""
+    jinja = jinja2.Environment(  # Markdown, not HTML: nothing to escape
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    jinja.filters |= {"percent": percent, "thousands": thousands}
+    return jinja
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Print a share, 0 to 1, as a percentage."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def thousands(count: int) -> str:
+    """Print a count with separators."""
+    return f"{count:,}"
+
+
+def render_readme(reference: dict[str, Any], readme: str) -> str:
+    """Return README's text with its result table rendered from the reference."""
+    rows = [
+        "| preset | what it is | parameters | test accuracy | seconds to train |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for preset, result in reference["training"].items():
+        accuracy = " · ".join(percent(value) for value in result["test_accuracy"])
+        seconds = " · ".join(f"{value:.0f}" for value in result["seconds"])
+        about = f"{result['epochs']} epochs of the {result['network']} network"
+        parameters = thousands(result["parameters"])
+        rows.append(f"| `{preset}` | {about} | {parameters} | {accuracy} | {seconds} |")
+    rows.append(
+        f"\nMeasured with `make reference` on {reference['created'][:10]} "
+        f"({reference['hardware']}), on all 10,000 test images, with the exported LiteRT file."
+    )
+    table = "\n".join(rows) + "\n"
+    return TABLE.sub(lambda _: table, readme)
