@@ -98,9 +98,7 @@ def open_image(source: Image.Image | bytes | str | Path) -> Image.Image:
     except FileNotFoundError:
         raise UnreadableImageError(f"There is no file {source!s}. {wanted}.") from None
     except Exception as error:  # Pillow's decoders raise many kinds on damaged files
-        raise UnreadableImageError(
-            f"This file cannot be read as an image ({type(error).__name__}). {wanted}."
-        ) from None
+        raise UnreadableImageError(f"This file cannot be read as an image. {wanted}.") from None
 
 
 def normalize(image: Image.Image | bytes | str | Path) -> Normalized:
