@@ -97,7 +97,7 @@ def open_image(source: Image.Image | bytes | str | Path) -> Image.Image:
         raise
     except FileNotFoundError:
         raise UnreadableImageError(f"There is no file {source!s}. {wanted}.") from None
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged files
+    except Exception:  # Pillow's decoders raise many kinds on damaged files
         raise UnreadableImageError(f"This file cannot be read as an image. {wanted}.") from None
 
 
