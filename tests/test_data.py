@@ -1,3 +1,4 @@
+import os
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from training.data import (
     load_digits,
     probe_hub,
 )
+from training.local_hub.mnist import seed_mnist
+from training.local_hub.server import running_hub
 
 Arrays = dict[str, NDArray[np.uint8]]
 
@@ -172,3 +175,18 @@ def test_a_truncated_parquet_file_is_one_clear_error(tmp_path: Path, mnist: Arra
     with pytest.raises(DatasetError, match="cannot be loaded .* image and label"):
         load_digits(str(folder))
     shutil.rmtree(folder)
+
+
+def test_the_hub_and_the_offline_copy_end_in_the_same_arrays(mnist: Arrays, tmp_path: Path) -> None:
+    seed_mnist(tmp_path / "hub", mnist)
+    code = "from training.data import load_mnist; print(load_mnist()[1])"  # checks every sha256
+    with running_hub(tmp_path / "hub") as endpoint:
+        environment = os.environ | {
+            "HF_ENDPOINT": endpoint,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+    assert done.stdout == "hub\n", done.stderr
