@@ -32,11 +32,19 @@ def test_the_card_states_the_metrics_of_its_own_release(model_dir: Path) -> None
     metrics = json.loads((model_dir / "metrics.json").read_text())
     card = ModelCard.load(model_dir / "README.md")
     test = metrics["test"]
-    results = {result.metric_type: result.metric_value for result in card.data.eval_results}
-    assert results["accuracy"] == round(test["accuracy"], 5)
-    assert results["f1"] == round(test["macro_f1"], 5)
+    results = {
+        (result.dataset_name, result.metric_type): result.metric_value
+        for result in card.data.eval_results
+    }
+    assert results["MNIST", "accuracy"] == round(test["accuracy"], 5)
+    assert results["MNIST", "f1"] == round(test["macro_f1"], 5)
+    drawn = results["MNIST, redrawn on a canvas", "accuracy"]
+    assert drawn == round(metrics["redrawn"]["accuracy"], 5)
     assert f"accuracy | {percent(test['accuracy'])} |" in card.text
     assert "114,842\nparameters" in card.text
+    redrawn = metrics["redrawn"]
+    assert f"| {redrawn['n']:,} | **{percent(redrawn['accuracy'])}** |" in card.text
+    assert f"| {test['n']:,} | **{percent(test['accuracy'])}** |" in card.text
     for digit in range(10):
         cells = [percent(test[f"{name}_by_class"][digit]) for name in ("precision", "recall", "f1")]
         assert f"| {digit} | {' | '.join(cells)} |" in card.text
@@ -61,7 +69,15 @@ def test_tables_of_the_card_are_whole(model_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["test.macro_f1", "training.epochs", "dataset.sizes", "files", "git_commit"]
+    "path",
+    [
+        "test.macro_f1",
+        "redrawn.accuracy",
+        "training.epochs",
+        "dataset.sizes",
+        "files",
+        "git_commit",
+    ],
 )
 def test_a_missing_value_stops_rendering_with_its_name(copy: Path, path: str) -> None:
     file = copy / "model" / "metrics.json"

@@ -9,10 +9,13 @@ import math
 
 import tensorflow as tf
 
+from training.handwriting import UNIT
+
 ROTATION = math.radians(12)  # each is the largest distortion to either side
 SHEAR = 0.15
 SCALE = 0.12
 SHIFT = 2.0  # pixels
+PEN_RADIUS = (0.7, 1.9)  # pixels
 
 
 def distort(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -33,6 +36,21 @@ def distort(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
+
+
+def pen_ink(nearness: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draw pen paths, each with a pen of its own width.
+
+    Args:
+        nearness: (n, 28, 28, 1) float32: 255 on the path, less by `UNIT` with each pixel away.
+        seed: (2,) integers; the same seed gives the same pens.
+
+    Returns:
+        (n, 28, 28, 1) float32 ink, 0 to 255; a pen finer than a pixel leaves a fainter line.
+    """
+    radius = tf.random.stateless_uniform((tf.shape(nearness)[0], 1, 1, 1), seed, *PEN_RADIUS)
+    inside = radius + 0.5 - (255.0 - nearness) / UNIT
+    return 255.0 * tf.clip_by_value(inside, 0.0, 1.0) * tf.minimum(1.0, 2 * radius)
 
 
 def random_transforms(count: tf.Tensor, side: int, seed: tf.Tensor) -> tf.Tensor:

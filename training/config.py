@@ -23,6 +23,8 @@ class Config:
         weight_decay: AdamW's.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
         augment: Whether training images are distorted.
+        handwriting: Share of each batch that is digits in other handwritings, 0 to 1.
+        traced: How many training digits these are made from; all, if there are fewer.
         seed: Fixes the weights, the order and the distortions.
         dataset: Hub id or local folder.
     """
@@ -36,12 +38,14 @@ class Config:
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
     augment: bool = True
+    handwriting: float = 0.35
+    traced: int = 60_000
     seed: int = 0
     dataset: str = MNIST
 
 
 PRESETS = {
-    "quick": Config("quick", epochs=2),
+    "quick": Config("quick", epochs=2, handwriting=0.25, traced=5_000),
     "release": Config("release"),
     # The article's recipe, for comparison: Adam at its default rate on the images as they are.
     "baseline": Config(
@@ -52,5 +56,6 @@ PRESETS = {
         one_cycle=False,
         label_smoothing=0.0,
         augment=False,
+        handwriting=0.0,
     ),
 }

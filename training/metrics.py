@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from space.reader import Classifier, Release, ReleaseError
-from training.data import Digits
+from training import redraw
+from training.data import Digits, Split
 from training.export import TRAIN_COMMAND, load_network, predict
 from training.figures import draw_figures
+from training.redraw import see_redrawn
 from training.stage import StageError, read_json, require, write_json, writing
 
 MODULES = Path(__file__).parent / "metric_modules"
@@ -63,6 +65,7 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         draw_figures(folder / "figures", digits, probabilities, test, history["curves"])
     metrics = {
         "test": test,
+        "redrawn": score_redrawn(classifier, digits.test),
         "validation": score(
             predict(classifier, digits.validation.images), digits.validation.labels
         ),
@@ -90,10 +93,19 @@ def headline(metrics: dict[str, Any]) -> str:
     test, training = metrics["test"], metrics["training"]
     low, high = test["accuracy_interval"]
     return (
-        f"Test accuracy {test['accuracy']:.2%} of {test['n']:,} images "
-        f"(95 % interval {low:.2%} to {high:.2%}), {metrics['model']['parameters']:,} parameters, "
+        f"Read right: {metrics['redrawn']['accuracy']:.2%} of {test['n']:,} redrawn digits, "
+        f"{test['accuracy']:.2%} of the test set as it is "
+        f"(95 % interval {low:.2%} to {high:.2%}); {metrics['model']['parameters']:,} parameters, "
         f"trained in {training['seconds']:.0f} s (preset {training['preset']})"
     )
+
+
+def score_redrawn(classifier: Classifier, split: Split) -> dict[str, Any]:
+    """Score digits drawn again on a canvas, at any place and size, with any pen."""
+    seen = see_redrawn(split.images)
+    scores = score(predict(classifier, seen), split.labels)
+    kept = ("n", "accuracy", "accuracy_interval", "confusion_matrix")
+    return {"version": redraw.VERSION} | {name: scores[name] for name in kept}
 
 
 def score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, Any]:

@@ -19,14 +19,16 @@ from keras import ops
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.augmentation import distort
+from training.augmentation import distort, pen_ink
 from training.calibration import calibrate
 from training.config import Config
 from training.data import Digits, Split
-from training.model import BUILDERS, CLASSES
+from training.handwriting import pen_distances
+from training.model import BUILDERS, CLASSES, INPUT_SHAPE
 from training.stage import StageError, fresh_folder, write_json
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
+VARIANTS = 2  # handwritings of each traced digit
 UPDATES = 10  # of the progress bar in an epoch
 
 log = logging.getLogger(__name__)
@@ -177,16 +179,40 @@ def training_input(split: Split, config: Config) -> dict[str, Any]:
 
 
 def distorted_batches(split: Split, config: Config) -> tf.data.Dataset:
-    """Shuffle, batch and distort; each epoch other distortions, in an order the seed fixes."""
+    """Shuffle, batch and distort; each epoch other distortions, in an order the seed fixes.
+
+    A share of each batch gives its place to digits in other handwritings.
+    """
     images, targets = tf.constant(channel(split.images)), tf.constant(one_hot(split.labels))
+    paths, meant = handwritings(split, config)
     rows = tf.data.Dataset.range(len(split.labels)).shuffle(len(split.labels), seed=config.seed)
     seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
 
     def distorted(chosen: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return distort(tf.gather(images, chosen), seed), tf.gather(targets, chosen)
+        count = tf.shape(chosen)[0]
+        other = tf.random.stateless_uniform((count,), seed) < config.handwriting
+        drawn = tf.random.stateless_uniform((count,), seed + 1, 0, len(meant), tf.int32)
+        place = other[:, None, None, None]
+        mixed = tf.where(place, tf.gather(paths, drawn), tf.gather(images, chosen))
+        moved = distort(mixed, seed + 2)
+        inked = tf.where(place, pen_ink(moved, seed + 3), moved)
+        return inked, tf.where(other[:, None], tf.gather(meant, drawn), tf.gather(targets, chosen))
 
     pipeline = tf.data.Dataset.zip(rows.batch(config.batch_size), seeds)
     return pipeline.map(distorted, num_parallel_calls=2).prefetch(4)
+
+
+def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
+    """Trace digits and give them handwritings: nearness (m, 28, 28, 1) uint8 and targets (m, 10).
+
+    Without any, one empty image keeps the pipeline's form.
+    """
+    if not config.handwriting:
+        return tf.zeros((1, *INPUT_SHAPE), tf.uint8), tf.zeros((1, CLASSES))
+    some = Split(split.images[: config.traced], split.labels[: config.traced])
+    nearness = 255 - pen_distances(some, VARIANTS, config.seed)
+    targets = np.repeat(one_hot(some.labels), VARIANTS, axis=0)
+    return tf.constant(nearness.reshape(-1, *INPUT_SHAPE)), tf.constant(targets)
 
 
 def without_optimizer(model: keras.Model, config: Config) -> keras.Model:

@@ -1,0 +1,204 @@
+"""What hands do and MNIST's writers seldom did: styles drawn onto the skeletons of its digits.
+
+For training alone, from training images alone. What comes out is not ink but the distance of each
+pixel to the pen's path: any width of pen is then a threshold, cheap enough for every batch.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from training.data import Split
+from training.redraw import FINER, SIDE, Strokes, trace
+
+UNIT = 60  # steps of a distance per pixel; 255 is "further than any pen reaches"
+BOX = (16.6, 18.6)  # the longer side of a path, in pixels: 20 less a pen's width
+CHUNK = 500  # images handed to a process at once
+
+Points = NDArray[np.float64]
+
+
+def pen_distances(split: Split, variants: int, seed: int) -> NDArray[np.uint8]:
+    """Trace every digit and give each as many handwritings as asked for.
+
+    Args:
+        split: Training digits.
+        variants: Handwritings of each.
+        seed: Fixes them.
+
+    Returns:
+        (n, variants, 28, 28) distances to the pen's path, in 1/60 pixel, at most 255.
+    """
+    work = partial(vary, variants=variants, seed=seed)
+    rows = range(len(split.labels))
+    context = get_context("forkserver")  # a fork of a process that runs TensorFlow may hang
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        done = pool.map(work, split.images, split.labels, rows, chunksize=CHUNK)
+        return np.stack(list(done))
+
+
+def vary(
+    image: NDArray[np.uint8], label: int, row: int, variants: int, seed: int
+) -> NDArray[np.uint8]:
+    """Give one digit its handwritings: (variants, 28, 28)."""
+    rng = np.random.default_rng([seed, row])
+    path = dense(trace(image))
+    return np.stack([distances(write(path, label, rng), rng) for _ in range(variants)])
+
+
+def dense(strokes: Strokes) -> Points:
+    """Add the middle of every edge, so that stretching opens no gaps."""
+    starts, ends = strokes.edges.T
+    return np.concatenate([strokes.points, (strokes.points[starts] + strokes.points[ends]) / 2])
+
+
+def write(path: Points, label: int, rng: np.random.Generator) -> Points:
+    """Write a digit's path in a random style and stretch it unevenly."""
+    style = STYLES.get(int(label))
+    if style is not None:
+        path = style(path, rng)
+    return stretch(path, label, rng)
+
+
+def stretch(path: Points, label: int, rng: np.random.Generator) -> Points:
+    """Stretch a path unevenly, in each direction; nines often to a small loop."""
+    low, extent = path.min(0), np.maximum(np.ptp(path, axis=0), 1e-3)
+    bend = rng.normal(0, (0.15, 0.2))
+    if label == 9 and rng.random() < 0.5:
+        bend[1] = rng.uniform(0, 0.65)
+    aspect = np.exp([rng.normal(0, 0.15), 0])
+    stretched: Points = ((path - low) / extent) ** np.exp(bend) * extent * aspect
+    return stretched
+
+
+def distances(path: Points, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Put a path into the box and measure every pixel's distance to it: (28, 28)."""
+    extent = max(float(np.ptp(path, axis=0).max()), 1.0)
+    path = (path - path.min(0)) * rng.uniform(*BOX) / extent
+    path = path - path.mean(0) + SIDE / 2
+    columns, rows = np.clip(path * FINER, 0, SIDE * FINER - 1).astype(int).T
+    away = np.ones((SIDE * FINER,) * 2, bool)
+    away[rows, columns] = False
+    middles: Points = distance_transform_edt(away)[FINER // 2 :: FINER, FINER // 2 :: FINER]
+    return np.minimum(middles * (UNIT / FINER), 255).astype(np.uint8)
+
+
+def one(path: Points, rng: np.random.Generator) -> Points:
+    """Give a one a flag, often, and a foot, sometimes."""
+    low, high = path.min(0), path.max(0)
+    width, height = high - low
+    if width > 0.9 * height or rng.random() < 0.25:
+        return path
+    top, bottom = path[path[:, 1].argmin()], path[path[:, 1].argmax()]
+    stem = np.arctan2(*(bottom - top))  # from straight down, to the right
+    angle = max(min(stem, 0.3) - rng.uniform(0.3, 0.9), -rng.uniform(0.75, 1.05))  # or it is a 7
+    end = top + rng.uniform(0.18, 0.6) * height * np.array([np.sin(angle), np.cos(angle)])
+    parts = [path]
+    if rng.random() < 0.9:
+        parts.append(curve(top, (top + end) / 2 + rng.normal(0, 0.02 * height, 2), end))
+    if rng.random() < 0.2:
+        parts.append(bar(bottom, rng.uniform(1.5, 6, 2), rng.uniform(-0.2, 0.2)))
+    return np.concatenate(parts)
+
+
+def seven(path: Points, rng: np.random.Generator) -> Points:
+    """Give a seven a bar through its stem."""
+    if rng.random() < 0.4:
+        return path
+    low, height = path[:, 1].min(), np.ptp(path[:, 1])
+    level = low + rng.uniform(0.4, 0.72) * height
+    stem = path[np.abs(path[:, 1] - level).argmin()]
+    return np.concatenate([path, bar(stem, rng.uniform(1.5, 6.5, 2), rng.uniform(-0.4, 0.3))])
+
+
+def zero(path: Points, rng: np.random.Generator) -> Points:
+    """Give a zero a slash, or a flourish where the pen sets off."""
+    kind, (width, height) = rng.random(), np.ptp(path, axis=0)
+    if kind < 0.1:
+        reach = rng.uniform(0.3, 0.65) * np.array([width, -height * rng.uniform(0.6, 1)])
+        middle = (path.min(0) + path.max(0)) / 2
+        return np.concatenate([path, curve(middle - reach, middle, middle + reach)])
+    if kind < 0.25:
+        top = path[path[:, 1].argmin()]
+        end = top + [rng.uniform(-0.1, 0.6) * width, -rng.uniform(0.05, 0.3) * height]
+        return np.concatenate([path, curve(top, (top + end) / 2 + rng.normal(0, 1, 2), end)])
+    return path
+
+
+def five(path: Points, rng: np.random.Generator) -> Points:
+    """Give a five a long roof."""
+    if rng.random() < 0.7:
+        return path
+    roof = path[path[:, 1] < path[:, 1].min() + 0.25 * np.ptp(path[:, 1])]
+    tip = roof[roof[:, 0].argmax()]
+    end = tip + [rng.uniform(2, 9), rng.normal(-0.5, 1)]
+    return np.concatenate([path, curve(tip, (tip + end) / 2, end)])
+
+
+def nine(path: Points, rng: np.random.Generator) -> Points:
+    """Give a nine a tail that swings to the left."""
+    if rng.random() < 0.35:
+        return path
+    width, height = np.ptp(path, axis=0)
+    bottom = path[path[:, 1].argmax()]
+    reach = rng.uniform(0.3, 1.2) * max(width, 0.45 * height)
+    turn = bottom + [-0.3 * reach, rng.uniform(0.05, 0.25) * height]
+    end = bottom + [-reach, -rng.uniform(-0.05, 0.25) * height]
+    return np.concatenate([path, curve(bottom, turn, end)])
+
+
+def four(path: Points, rng: np.random.Generator) -> Points:
+    """Cut a four's upright short, above its bar or below."""
+    if rng.random() < 0.45:
+        return path
+    height = np.ptp(path[:, 1])
+    level = bar_level(path)
+    keep = np.ones(len(path), bool)
+    if rng.random() < 0.7:
+        keep &= path[:, 1] < level + rng.uniform(0.06, 0.35) * height
+    if rng.random() < 0.7:
+        keep &= ~upright(path, level - rng.uniform(0.02, 0.35) * height)
+    return path[keep] if keep.mean() > 0.5 else path
+
+
+def bar_level(path: Points) -> float:
+    """Return the height in a four's lower part where most of the path lies."""
+    low, height = path[:, 1].min(), np.ptp(path[:, 1])
+    levels = low + height * np.linspace(0.35, 0.85, 13)
+    lengths = [(np.abs(path[:, 1] - level) < 0.8).sum() for level in levels]
+    return float(levels[int(np.argmax(lengths))])
+
+
+def upright(path: Points, level: float) -> NDArray[np.bool_]:
+    """Mark the right branch of a four above a level: what is right of the gap, row by row."""
+    marked, border = np.zeros(len(path), bool), np.inf
+    for foot in np.arange(level, path[:, 1].min(), -0.5):
+        row = np.flatnonzero((path[:, 1] <= foot) & (path[:, 1] > foot - 0.5))
+        places = np.sort(path[row, 0])
+        gaps = np.diff(places)
+        if len(gaps) and gaps.max() > 1.8:
+            border = places[gaps.argmax()] + gaps.max() / 2
+        marked[row] = path[row, 0] > border  # where one branch has ended, the last border holds
+    return marked
+
+
+def bar(middle: Points, reach: Points, slope: float) -> Points:
+    """Return a straight stroke that reaches so far to the left and to the right of a point."""
+    left, right = reach
+    return curve(middle - [left, slope * left], middle, middle + [right, slope * right])
+
+
+def curve(start: Points, turn: Points, end: Points) -> Points:
+    """Return 60 points along a quadratic curve."""
+    t = np.linspace(0, 1, 60)[:, None]
+    return (1 - t) ** 2 * start + 2 * t * (1 - t) * turn + t**2 * end
+
+
+STYLES = {0: zero, 1: one, 4: four, 5: five, 7: seven, 9: nine}
