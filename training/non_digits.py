@@ -26,9 +26,7 @@ FONTS = sorted(Path(matplotlib.get_data_path(), "fonts", "ttf").glob("DejaVuS*[!
 Stroke = NDArray[np.float64]  # (points, 2), x and y, about -1 to 1
 
 
-def outliers(
-    digits: Split, count: int, seed: int
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def outliers(digits: Split, count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Draw non-digits to train on, with targets that favour no digit.
 
     Args:
@@ -86,14 +84,14 @@ def wave(rng: np.random.Generator) -> Stroke:
     """Add up sines of five frequencies, none much stronger: a closed curve of many loops."""
     turns, phases = np.arange(1, 6)[:, None], rng.uniform(0, 2 * np.pi, (2, 5, 1))
     sizes = rng.uniform(0.2, 1, (2, 5, 1)) * np.array([0.5, 1, 1, 1, 0.8])[:, None]
-    angles = turns * np.linspace(0, 2 * np.pi, 200)
+    angles = turns * np.linspace(0, 2 * np.pi, 120)
     return fit_box((sizes * np.sin(angles + phases)).sum(1).T)
 
 
 def coil(rng: np.random.Generator) -> Stroke:
     """Wind loops along a line, as a telephone's cord does."""
-    along = np.linspace(0, 1, 200)
-    loops = ring(200, turns=rng.uniform(3, 7)) * rng.uniform(0.6, 1, 2)
+    along = np.linspace(0, 1, 120)
+    loops = ring(120, turns=rng.uniform(3, 7)) * rng.uniform(0.6, 1, 2)
     drift = rng.uniform(0.5, 3) * np.stack([along, rng.uniform(-0.5, 0.5) * along], 1)
     return fit_box(loops + drift)
 
@@ -108,19 +106,20 @@ def hatching(rng: np.random.Generator) -> Stroke:
 def knot(rng: np.random.Generator) -> Stroke:
     """Join random points by a smooth line."""
     points = rng.uniform(-1, 1, (rng.integers(9, 20), 2))
-    places = np.linspace(0, len(points) - 1, 200)
+    places = np.linspace(0, len(points) - 1, 120)
     line = np.stack([np.interp(places, np.arange(len(points)), axis) for axis in points.T], 1)
-    kernel = np.hanning(rng.integers(9, 30))
+    kernel = np.hanning(rng.integers(5, 17))
     return fit_box(np.stack([np.convolve(axis, kernel, "valid") for axis in line.T], 1))
 
 
 def letter(_: Split, rng: np.random.Generator) -> Image.Image:
     """Print a letter that is no digit's twin, and bend it until it looks written."""
-    font = ImageFont.truetype(FONTS[rng.integers(len(FONTS))], rng.integers(70, 100))
+    font = ImageFont.truetype(FONTS[rng.integers(len(FONTS))], int(rng.integers(70, 100)))
     image = Image.new("L", (CANVAS, CANVAS))
-    place, text = (MIDDLE, MIDDLE), LETTERS[rng.integers(len(LETTERS))]
-    pen = {"stroke_width": int(rng.integers(4)), "anchor": "mm"}
-    ImageDraw.Draw(image).text(place, text, fill=255, font=font, **pen)
+    text, pen = LETTERS[rng.integers(len(LETTERS))], int(rng.integers(4))
+    ImageDraw.Draw(image).text(
+        (MIDDLE, MIDDLE), text, fill=255, font=font, stroke_width=pen, anchor="mm"
+    )
     return ink_on_paper(warped(image, rng), rng)
 
 
@@ -144,20 +143,24 @@ def texture(_: Split, rng: np.random.Generator) -> Image.Image:
     turn = rng.uniform(0, np.pi)
     x, y = np.meshgrid(*[np.linspace(-1, 1, CANVAS)] * 2)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    cloud, fine = smooth_noise(rng.integers(3, 9), rng), smooth_noise(rng.integers(12, 60), rng)
-    waves = rng.uniform(10, 60)
-    pattern = (
-        cloud + 0.5 * fine,
-        fine,
-        np.sign(cloud + 0.3 * fine),  # stone, or a map
-        along + rng.uniform(0, 0.5) * cloud,  # light that falls from one side
-        np.sin(waves * along + rng.uniform(0, 3) * cloud),  # stripes, or wood
-        np.sin(waves * along) * np.sin(waves * across),  # cloth
-        np.sin(waves * np.hypot(along + 0.8, 0.3 * across + cloud * 0.1)),  # wood's rings
-        np.tanh(8 * (along + 0.2 * cloud)),  # a shadow's edge
-    )[rng.integers(8)]
+    cloud = smooth_noise(int(rng.integers(3, 9)), rng)
+    pattern = PATTERNS[rng.integers(len(PATTERNS))](along, across, cloud, rng)
     grain = rng.normal(0, rng.uniform(0, 0.4), pattern.shape)
     return to_image(rng.uniform(90, 160) + rng.uniform(20, 110) * (pattern + grain))
+
+
+PATTERNS: tuple[Callable[..., NDArray[np.floating]], ...] = (
+    lambda along, across, cloud, rng: cloud + 0.5 * smooth_noise(rng.integers(12, 60), rng),
+    lambda along, across, cloud, rng: smooth_noise(rng.integers(12, 60), rng),
+    lambda along, across, cloud, rng: np.sign(cloud + 0.3 * smooth_noise(30, rng)),  # stone
+    lambda along, across, cloud, rng: along + rng.uniform(0, 0.5) * cloud,  # light from one side
+    lambda along, across, cloud, rng: np.tanh(8 * (along + 0.2 * cloud)),  # a shadow's edge
+    lambda along, across, cloud, rng: np.sin(rng.uniform(10, 60) * along + 2 * cloud),  # stripes
+    lambda along, across, cloud, rng: np.sin(rng.uniform(20, 60) * along) * np.sin(40 * across),
+    lambda along, across, cloud, rng: np.sin(  # wood
+        rng.uniform(20, 60) * np.hypot(along + 0.8, 0.3 * across + 0.1 * cloud)
+    ),
+)
 
 
 def shape(_: Split, rng: np.random.Generator) -> Image.Image:
@@ -250,7 +253,7 @@ def rotation(turn: float) -> NDArray[np.float64]:
 def fit_box(points: Stroke) -> Stroke:
     """Move and scale a curve so that it reaches from -1 to 1 along its longer side."""
     low, high = points.min(0), points.max(0)
-    return (2 * points - low - high) / (high - low).max()
+    return np.asarray((2 * points - low - high) / (high - low).max())
 
 
 def pen_drawing(
