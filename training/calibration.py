@@ -1,9 +1,13 @@
-"""Probabilities that mean what they say: one temperature, chosen on validation digits.
+"""Probabilities that mean what they say, and the confidence below which the reader says nothing.
 
-Called at the end of training; the temperature becomes part of the network's last layer.
+The temperature is chosen at the end of training, on validation digits, and becomes part of the
+network's last layer; the refusal threshold is chosen by `metrics.py`, on validation digits and
+generated non-digits, and becomes part of `metrics.json`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -14,6 +18,8 @@ from scipy.special import log_softmax
 from training.data import Split
 
 TEMPERATURES = (0.05, 5.0)
+REFUSED_DIGITS = 0.015  # share of the validation digits that may be refused, at most
+COVERAGES = (1.0, 0.9975, 0.995, 0.99, 0.98, 0.97, 0.95, 0.9)  # the rows of the card's table
 
 
 def calibrate(model: keras.Model, validation: Split) -> float:
@@ -48,3 +54,51 @@ def best_temperature(logits: NDArray[np.floating], labels: NDArray[np.uint8]) ->
         return -float(log_softmax(logits / temperature, axis=1)[rows, labels].mean())
 
     return float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
+
+
+def choose_threshold(digits: NDArray[np.floating], non_digits: NDArray[np.floating]) -> float:
+    """Choose the confidence below which the reader answers "unsure".
+
+    Of the thresholds that refuse at most `REFUSED_DIGITS` of the digits, those that refuse the most
+    non-digits; of these the lowest, for a higher one would refuse digits for nothing. The share of
+    digits is the bound because it is known: what people will draw instead of digits is not.
+
+    Args:
+        digits: Confidences of the answers to validation digits, (n,), 0 to 1.
+        non_digits: The same to generated non-digits, (m,).
+    """
+    highest = np.sort(digits)[int(REFUSED_DIGITS * len(digits))]
+    refused = non_digits[non_digits < highest]
+    return float(np.nextafter(refused.max(), highest)) if len(refused) else 0.0
+
+
+def coverage_curve(
+    confidences: NDArray[np.floating],
+    right: NDArray[np.bool_],
+    coverages: Sequence[float] = COVERAGES,
+) -> list[dict[str, float]]:
+    """Say how often the answers err when only the most confident ones are given.
+
+    Args:
+        confidences: (n,), 0 to 1.
+        right: (n,), whether each answer is right.
+        coverages: Shares to answer, at least; equally confident answers stay together.
+
+    Returns:
+        For each: the threshold that leaves it, the coverage it leaves, and the error among those.
+
+    Source: El-Yaniv and Wiener 2010, https://jmlr.org/papers/v11/el-yaniv10a.html.
+    """
+    falling = np.sort(confidences)[::-1]
+    curve = []
+    for coverage in coverages:
+        threshold = falling[max(1, int(np.ceil(coverage * len(falling)))) - 1]
+        answered = confidences >= threshold
+        curve.append(
+            {
+                "threshold": float(threshold),
+                "coverage": float(answered.mean()),
+                "error": float(1 - right[answered].mean()),
+            }
+        )
+    return curve

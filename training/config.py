@@ -24,6 +24,7 @@ class Config:
         label_smoothing: Share of the target spread over all classes, 0 to 1.
         augment: Whether training images are distorted.
         handwriting: Share of each batch that is digits in other handwritings, 0 to 1.
+        non_digits: Drawings of no digit to train on, as a share of the digits.
         traced: How many training digits these are made from; all, if there are fewer.
         seed: Fixes the weights, the order and the distortions.
         dataset: Hub id or local folder.
@@ -40,6 +41,7 @@ class Config:
     augment: bool = True
     handwriting: float = 0.35
     traced: int = 60_000
+    non_digits: float = 0.09
     seed: int = 0
     dataset: str = MNIST
 
@@ -57,5 +59,6 @@ PRESETS = {
         label_smoothing=0.0,
         augment=False,
         handwriting=0.0,
+        non_digits=0.0,
     ),
 }

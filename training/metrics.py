@@ -1,7 +1,8 @@
 """The only place where a release's numbers are born.
 
 Fourth stage: scores the shipped `model.tflite` on the complete test set and writes
-`build/model/metrics.json`, from which every document is rendered. Nothing here chooses anything.
+`build/model/metrics.json`, from which every document is rendered. Nothing is chosen but the
+refusal threshold, and that on validation digits and generated non-digits alone.
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from scipy.stats import binomtest
 
 from space.reader import Classifier, Release, ReleaseError
 from training import redraw
+from training.calibration import REFUSED_DIGITS, choose_threshold, coverage_curve
 from training.data import Digits, Split
 from training.export import TRAIN_COMMAND, load_network, predict
 from training.figures import draw_figures
+from training.non_digits import KINDS, draw_non_digits
 from training.redraw import see_redrawn
 from training.stage import StageError, read_json, require, write_json, writing
 
 MODULES = Path(__file__).parent / "metric_modules"
 METRICS = ("accuracy", "precision_recall_f1", "confusion_matrix", "log_loss", "calibration_error")
+NON_DIGITS = 1_000  # of all kinds, to choose the threshold on; as many again to report on
+CHOOSING_SEED, REPORTING_SEED = 1_000_001, 1_000_002  # training draws with others
 LIBRARIES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "datasets", "evaluate")
 
 
@@ -63,12 +68,12 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         np.savez_compressed(folder / "predictions.npz", probabilities=probabilities)
         test = score(probabilities, digits.test.labels)
         draw_figures(folder / "figures", digits, probabilities, test, history["curves"])
+    validated = predict(classifier, digits.validation.images)
     metrics = {
         "test": test,
         "redrawn": score_redrawn(classifier, digits.test),
-        "validation": score(
-            predict(classifier, digits.validation.images), digits.validation.labels
-        ),
+        "validation": score(validated, digits.validation.labels),
+        "refusal": measure_refusal(classifier, digits, validated, probabilities),
         "model": describe_model(folder),
         "training": describe_training(history),
         "dataset": history["dataset"] | {"licence": "CC BY-SA 3.0"},
@@ -130,6 +135,43 @@ def wilson_interval(right: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a share of n, after Wilson 1927."""
     interval = binomtest(right, n).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def measure_refusal(
+    classifier: Classifier,
+    digits: Digits,
+    validated: NDArray[np.float32],
+    tested: NDArray[np.float32],
+) -> dict[str, Any]:
+    """Choose the refusal threshold, and count what it refuses.
+
+    Args:
+        classifier: The model.
+        digits: Validation images stand in the non-digits to choose on, test images in the others.
+        validated: Its probabilities on the validation digits, (n, 10).
+        tested: Its probabilities on the test digits, (m, 10).
+
+    Returns:
+        The threshold; shares refused, 0 to 1; the error among answered test digits; the curve.
+    """
+    chosen_on = draw_non_digits(digits.validation, NON_DIGITS, CHOOSING_SEED)
+    others = draw_non_digits(digits.test, NON_DIGITS, REPORTING_SEED)
+    confidences, right = tested.max(1), tested.argmax(1) == digits.test.labels
+    threshold = choose_threshold(validated.max(1), predict(classifier, chosen_on).max(1))
+    refused = predict(classifier, others).max(1) < threshold
+    answered = confidences >= threshold
+    return {
+        "threshold": threshold,
+        "validation_refused_at_most": REFUSED_DIGITS,
+        "validation_refused": float((validated.max(1) < threshold).mean()),
+        "test_refused": float(1 - answered.mean()),
+        "answered_error": float((answered & ~right).sum() / max(1, answered.sum())),
+        "non_digits": {
+            kind: {"n": len(found), "refused": float(found.mean())}
+            for kind, found in zip(KINDS, refused.reshape(-1, len(KINDS)).T, strict=True)
+        },
+        "curve": coverage_curve(confidences, right),
+    }
 
 
 def describe_model(folder: Path) -> dict[str, Any]:

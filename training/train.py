@@ -25,6 +25,7 @@ from training.config import Config
 from training.data import Digits, Split
 from training.handwriting import pen_distances
 from training.model import BUILDERS, CLASSES, INPUT_SHAPE
+from training.non_digits import outliers
 from training.stage import StageError, fresh_folder, write_json
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
@@ -123,7 +124,8 @@ def fit(config: Config, digits: Digits) -> tuple[keras.Model, dict[str, Any]]:
     Raises:
         TrainingError: If the loss is no longer a number.
     """
-    steps = math.ceil(len(digits.train.labels) / config.batch_size)
+    count = len(digits.train.labels)
+    steps = math.ceil((count + round(config.non_digits * count)) / config.batch_size)
     keras.utils.set_random_seed(config.seed)
     model = BUILDERS[config.network]()
     compile_model(model, config, steps)
@@ -181,11 +183,15 @@ def training_input(split: Split, config: Config) -> dict[str, Any]:
 def distorted_batches(split: Split, config: Config) -> tf.data.Dataset:
     """Shuffle, batch and distort; each epoch other distortions, in an order the seed fixes.
 
-    A share of each batch gives its place to digits in other handwritings.
+    Some of the images are no digits; a share of each batch gives its place to digits in other
+    handwritings.
     """
-    images, targets = tf.constant(channel(split.images)), tf.constant(one_hot(split.labels))
+    count = round(config.non_digits * len(split.labels))
+    unclear, undecided = outliers(split, count, config.seed)
+    images = tf.constant(channel(np.concatenate([split.images, unclear])))
+    targets = tf.constant(np.concatenate([one_hot(split.labels), undecided]))
     paths, meant = handwritings(split, config)
-    rows = tf.data.Dataset.range(len(split.labels)).shuffle(len(split.labels), seed=config.seed)
+    rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=config.seed)
     seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
 
     def distorted(chosen: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -71,15 +71,21 @@ BLANK = Answer(None, 0.0, (1 / CLASSES,) * CLASSES, "blank", None)
 
 
 class Classifier:
-    """Answers for one release; may be called from several threads."""
+    """Answers for one release; may be called from several threads.
+
+    Attributes:
+        release: Where its files lie.
+        threshold: The least confidence it answers with, 0 to 1.
+    """
 
     def __init__(self, release: Release) -> None:
-        """Load the release's `model.tflite`.
+        """Load the release's `model.tflite`, and its refusal threshold from `metrics.json`.
 
         Raises:
-            ReleaseError: If the file is missing, damaged, or not a model of this kind.
+            ReleaseError: If a file is missing or damaged, or no model of this kind.
         """
         self.release = release
+        self.threshold = read_threshold(release.folder / "metrics.json")
         self._lock = threading.Lock()
         file = release.folder / "model.tflite"
         if not file.is_file():
@@ -117,7 +123,7 @@ class Classifier:
             return np.array(self._interpreter.get_tensor(self._output))
 
     def classify(self, image: Image.Image | bytes | str | Path) -> Answer:
-        """Read the digit on any image that `normalize` takes.
+        """Read the digit on any image that `normalize` takes, or say why there is none.
 
         Raises:
             UnreadableImageError: If it cannot be read as an image. A blank is an answer.
@@ -128,8 +134,27 @@ class Classifier:
             return BLANK
         probabilities = self.predict(seen.pixels.reshape(1, SIDE, SIDE, 1))[0].tolist()
         confidence = max(probabilities)
+        if confidence < self.threshold:
+            return Answer(None, confidence, tuple(probabilities), "unsure", seen)
         digit = probabilities.index(confidence)
         return Answer(digit, confidence, tuple(probabilities), None, seen)
+
+
+def read_threshold(metrics: Path) -> float:
+    """Read a release's refusal threshold; 0, which refuses nothing, before it was measured.
+
+    Raises:
+        ReleaseError: If the file is damaged.
+    """
+    if not metrics.is_file():
+        return 0.0
+    try:
+        refusal = json.loads(metrics.read_text("utf-8")).get("refusal", {"threshold": 0.0})
+        return float(refusal["threshold"])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ReleaseError(
+            f"{metrics} is damaged ({error}). Make it anew: python -m training evaluate"
+        ) from error
 
 
 def find_release() -> Release:
