@@ -4,13 +4,16 @@ RUN = .venv/bin/python -m
 VERSIONS = import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12")
 
-.PHONY: demo test check format bench reference lock clean
+.PHONY: demo test test-slow check format bench reference lock clean
 
 demo: .venv/installed
 	@$(RUN) training demo $(if $(ONCE),--once)
 
 test: .venv/installed
-	$(RUN) pytest
+	$(RUN) pytest -m "not slow"
+
+test-slow: .venv/installed
+	$(RUN) pytest -m slow
 
 check: .venv/installed
 	$(RUN) ruff check .

@@ -70,4 +70,4 @@ def test_the_reader_needs_neither_gradio_nor_tensorflow_nor_training() -> None:
 def test_the_shipped_preprocessing_stands_alone() -> None:
     imports = re.findall(r"^(?:from|import) ([\w.]+)", read("space/reader/preprocessing.py"), re.M)
     roots = {name.split(".")[0] for name in imports}
-    assert roots <= {*sys.stdlib_module_names, "numpy", "PIL"}
+    assert roots <= {*sys.stdlib_module_names, "numpy", "PIL", "scipy"}

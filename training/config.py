@@ -41,7 +41,7 @@ class Config:
     augment: bool = True
     handwriting: float = 0.35
     traced: int = 60_000
-    non_digits: float = 0.09
+    non_digits: float = 0.18
     seed: int = 0
     dataset: str = MNIST
 

@@ -1,29 +1,61 @@
 """Any image of one digit → 28 × 28 pixels as MNIST made them.
 
 First step of the reader; the model sees nothing that did not pass here. This file is shipped
-with every model, so it stands alone: NumPy and Pillow, nothing of this project.
+with every model, so it stands alone: NumPy, SciPy and Pillow, nothing of this project.
+
+The steps: open → shrink → grey → ink (on flat paper, else on uneven paper, else the image as it
+is) → cut out → pen → 20 × 20 → centre of mass in the middle of 28 × 28.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from scipy import ndimage
 
 SIDE = 28
 DIGIT_BOX = 20
 CENTRE = 14.5  # of mass, in pixels from the edge: MNIST's digits have it at 14 to 15
-MAX_PIXELS = 50_000_000
+EMPTY = "There is nothing to read on this image. Draw a digit, larger."
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+MAX_PIXELS = 50_000_000
+# some decoders hold an image several times over: fewer pixels, to stay within 400 MB
+FEWER_PIXELS = {"WEBP": 16_000_000, "TIFF": 30_000_000, "CMYK": 30_000_000}  # by format or mode
+WORKING_SIDE = 800  # larger images are shrunk to it: a digit of 8 % still has 48 pixels
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Pillow's own weights for mode L
-MIN_CONTRAST = 24  # of 255, between paper and ink; less is paper grain
-INK_LEVEL = 0.25  # of the full contrast; below it a pixel is an edge's blur, not part of the box
+MIN_CONTRAST = 24 / 255  # between paper and ink; less is paper grain
 MIN_INK_SHARE = 0.0002  # of the image; a pen's single dot on a drawing pad is about 0.003
+INK_LEVEL = 0.25  # of the full contrast; below it a pixel is an edge's blur, not part of the box
+FLAT = 3 / 255  # how far one level of a drawing may stray, by JPEG or a browser's smoothing
+CLEAR = 0.5  # of a drawing is clear paper or full ink; the rest is edges, blurred ones too
+CLEAR_SIDE = 0.8  # of each side; noise that black or white cuts off leaves half
+CROSSED_SIDE = 0.45  # of a side may be ink; stripes and noise cover half
+SPECK_SHARE = 0.01  # of the largest part's ink; a smaller part of a drawing is a speck
+
+COARSE_SIDE = 200  # of the image on which light and paper are estimated
+WIDEST_STROKE = 0.16  # of the picture's shorter side
+SURROUNDINGS = 0.25  # of the picture's shorter side
+DARKEST = 0.1  # brightness below which contrast is no longer relative, lest noise count
+MOST_LEVELS = 3  # at which contrast is cut: above the grain, the lines, the pen's own edge
+PART_SHARE = 0.03  # of the main part's ink, for another part of the same digit
+CREDIBLE_SHARE = 0.5  # of what stands out must be the digit's; less is noise
+CREDIBLE_CONTRAST = 4  # times the root mean square around it; measured: noise 2, photographs > 5
+PART_GAP = 0.35  # of the main part's size, the farthest that another part may be
+
+FINE_SIDE = 100  # of the cut-out on which the pen is measured and changed
+THINNEST, THICKEST = 1.8, 3.0  # pen widths in pixels of the result that are left as they are
+NOT_WORTH = 0.1  # a change of the pen's width by less
+
+Grey = NDArray[np.float32]
+Box = tuple[int, int, int, int]
 
 
 class UnreadableImageError(ValueError):
@@ -46,59 +78,57 @@ class Normalized:
         shift: How far right and down the ink moved in its frame, in pixels of the input.
         stroke_width: Estimated width of the pen, in pixels of the result.
         ink_share: Share of the input covered by ink, 0 to 1.
+        thickened: How many times wider the pen was made; below 1 where it was made thinner.
+        specks: How many parts were left out because they are too small or too far away.
+        credible: Whether ink could be told from paper; if not, the whole image was taken.
     """
 
     pixels: NDArray[np.uint8]
     inverted: bool
-    box: tuple[int, int, int, int]
+    box: Box
     scale: float
     shift: tuple[float, float]
     stroke_width: float
     ink_share: float
+    thickened: float = 1.0
+    specks: int = 0
+    credible: bool = True
 
     @property
     def steps(self) -> tuple[str, ...]:
         """What was done, in words for a visitor, in the order it was done."""
+        inverted = "dark on light: inverted" if self.inverted else "light on dark: kept"
+        if not self.credible:
+            return (inverted, "the paper could not be told from the ink: read as it is")
         left, top, right, bottom = self.box
         width, height = round((right - left) * self.scale), round((bottom - top) * self.scale)
-        return (
-            "dark on light: inverted" if self.inverted else "light on dark: kept",
-            f"cut out {right - left} × {bottom - top} px and scaled to {width} × {height} px",
-            f"moved {round(float(np.hypot(*self.shift)))} px to the middle",
-        )
+        steps = [inverted]
+        if self.specks:
+            steps.append(f"{self.specks} speck{'s' * (self.specks > 1)} ignored")
+        steps.append(f"cut out {right - left} × {bottom - top} px")
+        if self.thickened > 1:
+            steps.append(f"thin pen: thickened {self.thickened:.2g}×")
+        if self.thickened < 1:
+            steps.append(f"thick pen: thinned to {self.thickened:.0%}")
+        moved = round(float(np.hypot(*self.shift)))
+        return (*steps, f"moved {moved} px and scaled to {width} × {height} px")
 
 
-def open_image(source: Image.Image | bytes | str | Path) -> Image.Image:
-    """Open an image file and load its first frame.
+@dataclass(frozen=True)
+class Ink:
+    """Ink told from paper.
 
-    Args:
-        source: A Pillow image, a path, or a file's bytes in one of `FORMATS`.
-
-    Returns:
-        A loaded Pillow image, of at most `MAX_PIXELS` pixels.
-
-    Raises:
-        UnreadableImageError: If it is no such image, is damaged, or is too large.
+    Attributes:
+        strength: (height, width), 0 on paper to 1 where the ink is strongest.
+        solid: (height, width), where it counts as ink.
+        inverted: Whether the ink is darker than its paper.
+        specks: How many parts were left out.
     """
-    if isinstance(source, Image.Image):
-        return source
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    wanted = f"Pass a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
-    try:
-        with Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImageError(
-                    f"The image has {image.width} × {image.height} pixels. "
-                    f"Pass one of at most {MAX_PIXELS // 1_000_000} million pixels."
-                )
-            image.load()
-            return image.copy()
-    except UnreadableImageError:
-        raise
-    except FileNotFoundError:
-        raise UnreadableImageError(f"There is no file {source!s}. {wanted}.") from None
-    except Exception:  # Pillow's decoders raise many kinds on damaged files
-        raise UnreadableImageError(f"This file cannot be read as an image. {wanted}.") from None
+
+    strength: Grey
+    solid: NDArray[np.bool_]
+    inverted: bool
+    specks: int
 
 
 def normalize(image: Image.Image | bytes | str | Path) -> Normalized:
@@ -119,99 +149,437 @@ def normalize(image: Image.Image | bytes | str | Path) -> Normalized:
 
     Source: https://yann.lecun.org/exdb/mnist and LeCun et al. 1998, section III.A.
     """
-    ink, inverted = find_ink(to_grey(open_image(image)))
-    solid = ink >= INK_LEVEL
-    share = float(solid.mean())
-    if share < MIN_INK_SHARE:
-        raise EmptyDrawingError("There is nothing to read on this image. Draw a digit, larger.")
-    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    digit = ink[top:bottom, left:right]
-    scale = DIGIT_BOX / max(digit.shape)
-    small = scale_down(digit, scale)
-    pixels, offset = centre(small)
-    shift = (
-        (offset[1] + 0.5 * small.shape[1] - SIDE / 2) / scale + (ink.shape[1] - left - right) / 2,
-        (offset[0] + 0.5 * small.shape[0] - SIDE / 2) / scale + (ink.shape[0] - top - bottom) / 2,
+    with reading(image) as opened:
+        longest = max(opened.size)
+        if opened is not image:  # a JPEG of our own can be decoded smaller
+            opened.draft(None, working_size(opened))
+        grey = to_grey(opened)
+    reduction = max(grey.shape) / longest
+    ink = ink_on_flat_paper(grey) or ink_on_uneven_paper(grey)
+    if ink is None:
+        return as_it_is(grey, reduction)
+    if ink.solid.mean() < MIN_INK_SHARE:
+        raise EmptyDrawingError(EMPTY)
+    left, top, right, bottom = box = box_of(ink.solid)
+    digit, thickened = bring_pen_near_mnists(ink.strength[top:bottom, left:right])
+    pixels, middle = centre(scale_to(DIGIT_BOX, digit))
+    scale = DIGIT_BOX / max(right - left, bottom - top)
+    frame = (
+        grey.shape[1] / 2 - left - middle[0] / scale,
+        grey.shape[0] / 2 - top - middle[1] / scale,
     )
     return Normalized(
         pixels=np.rint(255 * pixels).astype(np.uint8),
-        inverted=inverted,
-        box=(int(left), int(top), int(right), int(bottom)),
-        scale=scale,
-        shift=(float(shift[0]), float(shift[1])),
+        inverted=ink.inverted,
+        box=enlarge(box, 1 / reduction),
+        scale=scale * reduction,
+        shift=(frame[0] / reduction, frame[1] / reduction),
         stroke_width=estimate_stroke_width(pixels),
-        ink_share=share,
+        ink_share=float(ink.solid.mean()),
+        thickened=thickened,
+        specks=ink.specks,
     )
 
 
-def to_grey(image: Image.Image) -> NDArray[np.float32]:
-    """Turn an image of any mode upright and into (height, width) float32 brightness, 0 to 1.
+def as_it_is(grey: Grey, reduction: float) -> Normalized:
+    """Take the whole image as the digit, its border being dark: nothing better is known."""
+    height, width = grey.shape
+    inverted = float(np.median(np.concatenate(sides(grey)))) > 0.5
+    pixels = resize(1 - grey if inverted else grey, (SIDE, SIDE))
+    return Normalized(
+        pixels=np.rint(255 * pixels).astype(np.uint8),
+        inverted=inverted,
+        box=enlarge((0, 0, width, height), 1 / reduction),
+        scale=SIDE / max(height, width) * reduction,
+        shift=(0.0, 0.0),
+        stroke_width=estimate_stroke_width(pixels),
+        ink_share=float(pixels.mean()),
+        credible=False,
+    )
 
-    Transparent paper becomes what the ink on it is not: white under dark ink, black under light.
+
+def open_image(source: Image.Image | bytes | str | Path) -> Image.Image:
+    """Open an image file and load its first frame.
+
+    Args:
+        source: A Pillow image, a path, or a file's bytes in one of `FORMATS`.
+
+    Returns:
+        A loaded Pillow image, of at most `MAX_PIXELS` pixels (see `FEWER_PIXELS`).
+
+    Raises:
+        UnreadableImageError: If it is no such image, is damaged, or is too large.
     """
-    image = ImageOps.exif_transpose(image)
+    with reading(source) as image:
+        return image if image is source else image.copy()
+
+
+@contextmanager
+def reading(source: Image.Image | bytes | str | Path) -> Iterator[Image.Image]:
+    """Open an image of at most `MAX_PIXELS`; any failure to decode it is one clear error."""
+    wanted = f"Pass a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+    try:
+        if isinstance(source, Image.Image):
+            yield check_size(source)
+        else:
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            with Image.open(file, formats=FORMATS) as image:
+                yield check_size(image)
+    except (UnreadableImageError, EmptyDrawingError):
+        raise
+    except FileNotFoundError:
+        raise UnreadableImageError(f"There is no file {source!s}. {wanted}.") from None
+    except Image.DecompressionBombError:
+        raise UnreadableImageError(
+            f"The image is too large. Pass one of at most {MAX_PIXELS // 1_000_000} million pixels."
+        ) from None
+    except Exception:  # Pillow's decoders raise many kinds on damaged files
+        raise UnreadableImageError(f"This file cannot be read as an image. {wanted}.") from None
+
+
+def check_size(image: Image.Image) -> Image.Image:
+    """Return the image if it is neither empty nor too large to decode."""
+    most = min(FEWER_PIXELS.get(kind or "", MAX_PIXELS) for kind in (image.format, image.mode))
+    if image.width * image.height > most:
+        raise UnreadableImageError(
+            f"The image has {image.width} × {image.height} pixels. "
+            f"Pass one of at most {most // 1_000_000} million pixels."
+        )
+    if not image.width * image.height:
+        raise EmptyDrawingError("The image has no pixels. Draw a digit, or pass an image of one.")
+    return image
+
+
+def to_grey(image: Image.Image) -> Grey:
+    """Turn an image of any mode upright, shrink it to `WORKING_SIDE` and make it grey.
+
+    Returns:
+        (height, width) brightness, 0 to 1.
+    """
+    image = ImageOps.exif_transpose(shrink(image))
+    if image.mode == "F":
+        return deep_grey(np.asarray(image))
+    if image.mode == "RGBA":
+        image = flatten(image)
+    if image.mode == "RGB":
+        image = most_telling_band(image)
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def shrink(image: Image.Image) -> Image.Image:
+    """Average an image down to `WORKING_SIDE`, a band of rows at a time to spare memory."""
+    factor = max(max(image.size) // WORKING_SIDE, 1)
+    if factor > 1:
+        size = -(-image.width // factor), -(-image.height // factor)
+        step = factor * max(2_000_000 // (factor * image.width), 1)
+        bands = [
+            plain(image.crop((0, top, image.width, min(top + step, image.height)))).reduce(factor)
+            for top in range(0, image.height, step)
+        ]
+        small = Image.new(bands[0].mode, size)
+        for row, band in enumerate(bands):
+            small.paste(band, (0, row * step // factor))
+        small.info = image.info
+    else:
+        small = plain(image)
+    return small.resize(working_size(small), Image.Resampling.BOX)
+
+
+def working_size(image: Image.Image) -> tuple[int, int]:
+    """Return the size that an image is worked on in: its own, or `WORKING_SIDE` at most."""
+    ratio = min(WORKING_SIDE / max(image.size), 1)
+    return max(round(image.width * ratio), 1), max(round(image.height * ratio), 1)
+
+
+def plain(image: Image.Image) -> Image.Image:
+    """Convert any mode to L, RGB, RGBA or, for 16 and 32 bits, F."""
     if image.mode.startswith(("I", "F")):
-        return deep_grey(np.asarray(image, np.float32))
+        return Image.fromarray(np.asarray(image, np.float32))
     if image.has_transparency_data:
-        pixels = np.asarray(image.convert("RGBA"), np.float32) / 255
-        grey, alpha = pixels[..., :3] @ LUMA, pixels[..., 3]
-        ink = float((grey * alpha).sum() / max(float(alpha.sum()), 1e-6))
-        return (grey * alpha + (ink < 0.5) * (1 - alpha)).astype(np.float32)
-    return np.asarray(image.convert("L"), np.float32) / np.float32(255)
+        return image.convert("RGBA")
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def deep_grey(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def flatten(image: Image.Image) -> Image.Image:
+    """Put an RGBA image onto what its ink is not: white under dark ink, black under light."""
+    alpha = image.getchannel("A")
+    if alpha.getextrema() == (255, 255):
+        return image.convert("RGB")
+    weights = np.asarray(alpha, np.float32)
+    ink = float((np.asarray(image.convert("L")) * weights).sum()) / max(float(weights.sum()), 1.0)
+    paper = Image.new("RGBA", image.size, "white" if ink < 128 else "black")
+    return Image.alpha_composite(paper, image).convert("RGB")
+
+
+def most_telling_band(image: Image.Image) -> Image.Image:
+    """Make an RGB image grey, by one colour alone where ink and paper are equally bright."""
+    small = image.resize((64, 64), Image.Resampling.BOX)  # enough to compare by
+    spread = [float(np.asarray(band).std()) for band in (small.convert("L"), *small.split())]
+    best = int(np.argmax(spread))
+    return image.getchannel(best - 1) if spread[best] > 1.5 * spread[0] else image.convert("L")
+
+
+def deep_grey(values: Grey) -> Grey:
     """Scale grey values of 16 or 32 bits to 0 to 1 by the depth they use."""
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
     depth = next((bound for bound in (1.0, 255.0, 65_535.0) if top <= bound), top)
-    grey: NDArray[np.float32] = np.clip(values / np.float32(depth), 0, 1)
+    grey: Grey = np.clip(values / np.float32(depth), 0, 1)
     return grey
 
 
-def find_ink(grey: NDArray[np.float32]) -> tuple[NDArray[np.float32], bool]:
-    """Tell ink from paper, the paper being what the border mostly shows.
+def ink_on_flat_paper(grey: Grey) -> Ink | None:
+    """Tell ink from paper of one brightness, which is what the border mostly shows.
+
+    The ink keeps its grey levels, so MNIST's own digits stay as they are.
 
     Args:
         grey: (height, width) brightness, 0 to 1.
 
     Returns:
-        (height, width) ink, 0 on paper to 1 where it is strongest, and whether ink was darker.
+        The ink, or None if this is no drawing: it has more than two levels, or inked borders.
+
+    Raises:
+        EmptyDrawingError: If nothing differs from the paper.
     """
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    paper = float(np.median(border))
+    paper = float(np.median(np.concatenate(sides(grey))))
     darker, lighter = paper - float(grey.min()), float(grey.max()) - paper
-    inverted = darker > lighter
-    contrast = max(darker, lighter)
-    if contrast < MIN_CONTRAST / 255:
-        return np.zeros_like(grey), inverted
+    inverted, contrast = darker > lighter, max(darker, lighter)
+    if contrast < MIN_CONTRAST:
+        raise EmptyDrawingError(EMPTY)
     difference = paper - grey if inverted else grey - paper
-    return np.clip(difference / contrast, 0, 1), inverted
+    strength: Grey = np.clip(difference / np.float32(contrast), 0, 1)
+    solid = strength >= INK_LEVEL
+    if not is_drawing(np.abs(difference) < FLAT, strength, solid):
+        return None
+    labels, areas, _ = find_parts(solid)
+    specks = areas < SPECK_SHARE * areas.max()
+    if specks.any():
+        strength[solid & specks[labels - 1]] = 0
+    return Ink(strength, strength >= INK_LEVEL, inverted, int(specks.sum()))
 
 
-def scale_down(digit: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    """Resize so that the longer side is 20, by area averaging (bilinear when it grows)."""
-    height, width = (max(1, round(side * scale)) for side in digit.shape)
-    if (height, width) == digit.shape:
-        return digit
-    method = Image.Resampling.BOX if scale <= 1 else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(digit).resize((width, height), method))
+def is_drawing(paper: NDArray[np.bool_], strength: Grey, solid: NDArray[np.bool_]) -> bool:
+    """Tell whether an image has two clear levels and sides that its ink hardly crosses.
+
+    A tight cut may ink a whole side, such as a five's bar; hence the second worst side.
+    """
+    clear = paper | (strength > 0.9)
+    clear_side = sorted(side.mean() for side in sides(clear))[1]
+    crossed_side = sorted(side.mean() for side in sides(solid))[-2]
+    return bool(clear.mean() > CLEAR and clear_side > CLEAR_SIDE and crossed_side < CROSSED_SIDE)
 
 
-def centre(digit: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
-    """Put the centre of mass into the middle of 28 × 28; also say where the corner went."""
+def ink_on_uneven_paper(grey: Grey) -> Ink | None:
+    """Tell ink from paper under uneven light, on textured or ruled paper.
+
+    Whatever is wider than a stroke is paper in its light. The rest is cut at rising levels and
+    the cut with the strongest digit is taken: ruled lines fall away before a pen does.
+
+    Args:
+        grey: (height, width) brightness, 0 to 1.
+
+    Returns:
+        The ink, or None if the estimate is not credible.
+
+    Raises:
+        EmptyDrawingError: If nothing differs from the paper.
+    """
+    inverted = is_ink_dark(grey)
+    contrast = contrast_to_paper(grey, inverted)
+    cuts = [cut for level in ink_levels(contrast) if (cut := find_digit(contrast, level))]
+    if not cuts:
+        return None
+    _, solid, specks = max(cuts, key=lambda cut: cut[0])
+    near = ndimage.binary_dilation(solid, iterations=2)
+    full = np.median(contrast[solid])
+    around = np.sqrt(np.mean(np.where(near, 0, contrast) ** 2))
+    if full < CREDIBLE_CONTRAST * around:
+        return None
+    strength: Grey = np.where(near, np.clip(contrast / full, 0, 1), 0)
+    return Ink(strength, solid, inverted, specks)
+
+
+def is_ink_dark(grey: Grey) -> bool:
+    """Tell whether what differs from its surroundings is rather darker than lighter.
+
+    The edge of a shadow or a table is as much darker on one side as it is lighter on the other
+    (in logarithms, as light multiplies); ink is on one side alone.
+    """
+    coarse = np.log(scale_to(COARSE_SIDE, grey) + np.float32(0.02))
+    reach = max(round(SURROUNDINGS * min(coarse.shape)), 3)
+    return bool(((coarse - ndimage.uniform_filter(coarse, reach)) ** 3).sum() <= 0)
+
+
+def contrast_to_paper(grey: Grey, inverted: bool) -> Grey:
+    """Estimate the paper in its light and how much darker, or lighter, than it each point is.
+
+    A closing (the least of the brightest around) fills dark lines narrower than its window with
+    the paper beside them and keeps the edges of shadows; an opening does so for light lines.
+
+    Returns:
+        (height, width), 0 on paper to 1; a ratio, since a shadow dims ink and paper alike.
+    """
+    coarse = scale_to(COARSE_SIDE, grey)
+    reach = (max(round(WIDEST_STROKE * min(coarse.shape)), 3),) * 2
+    fill = ndimage.grey_closing if inverted else ndimage.grey_opening
+    paper = resize(fill(coarse, reach), grey.shape)
+    difference = paper - grey if inverted else grey - paper
+    contrast: Grey = np.clip(difference / np.maximum(np.maximum(paper, grey), DARKEST), 0, 1)
+    return contrast
+
+
+def ink_levels(contrast: Grey) -> list[float]:
+    """Propose levels from which contrast is ink: Otsu's, and Otsu's of what is above it.
+
+    Raises:
+        EmptyDrawingError: If there is less contrast than `MIN_CONTRAST`.
+
+    Source: Otsu 1979, "A threshold selection method from gray-level histograms".
+    """
+    if contrast.max() < MIN_CONTRAST:
+        raise EmptyDrawingError(EMPTY)
+    counts, _ = np.histogram(contrast, 256, (0, 1))
+    levels: list[float] = []
+    while np.count_nonzero(counts) > 1 and len(levels) < MOST_LEVELS:
+        first = otsu(counts)
+        counts[:first] = 0
+        levels.append(max(first / len(counts), MIN_CONTRAST))
+    return sorted(set(levels))
+
+
+def otsu(counts: NDArray[np.int64]) -> int:
+    """Return the first bin of a histogram's upper class; Source: as above."""
+    share = counts / counts.sum()
+    below, sums = np.cumsum(share), np.cumsum(share * np.arange(len(counts)))
+    between = (sums[-1] * below - sums) ** 2 / np.maximum(below * (1 - below), 1e-12)
+    return int(np.argmax(between)) + 1
+
+
+def find_digit(contrast: Grey, level: float) -> tuple[float, NDArray[np.bool_], int] | None:
+    """Find the strongest part that touches no border, and the parts that belong to it.
+
+    Returns:
+        How strong it is: the sum of its cubed contrast, so that a pen outweighs longer, paler
+        lines; its mask; how many other parts of some strength were left out. None if too much
+        else is as strong.
+    """
+    solid = contrast > level
+    labels, _, boxes = find_parts(solid)
+    height, width = contrast.shape
+    free = (boxes > 0).all(1) & (boxes[:, 2] < width) & (boxes[:, 3] < height)
+    strengths = np.bincount(labels[solid], contrast[solid] ** 3, len(boxes) + 1)[1:] * free
+    if not free.any():
+        return None
+    main = int(strengths.argmax())
+    share = strengths / strengths[main]
+    parts = (share >= PART_SHARE) & (gaps(boxes, boxes[main]) <= PART_GAP)
+    if share[parts].sum() < CREDIBLE_SHARE * share.sum():
+        return None
+    specks = (share >= SPECK_SHARE) & ~parts
+    return float(strengths[parts].sum()), np.append(False, parts)[labels], int(specks.sum())
+
+
+def gaps(boxes: NDArray[np.int64], main: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how far (n, 4) boxes are from a main one, in its longer side; below 0 inside."""
+    between = np.maximum(boxes[:, :2] - main[2:], main[:2] - boxes[:, 2:]).max(1)
+    away: NDArray[np.float64] = between / (main[2:] - main[:2]).max()
+    return away
+
+
+def find_parts(
+    solid: NDArray[np.bool_],
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Number the connected parts of the ink.
+
+    Returns:
+        (height, width) the part's number from 1, or 0; (n,) its area in pixels; (n, 4) its left,
+        top, right and bottom edge.
+    """
+    labels, count = ndimage.label(solid, np.ones((3, 3)))
+    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
+    return labels, areas, np.array(boxes, np.int64).reshape(-1, 4)
+
+
+def bring_pen_near_mnists(digit: Grey) -> tuple[Grey, float]:
+    """Make the strokes of a very thin pen thicker and those of a very thick one thinner.
+
+    Args:
+        digit: (height, width) ink, 0 to 1, cut out.
+
+    Returns:
+        The digit, cut out again, and how many times wider its strokes have become.
+    """
+    if max(digit.shape) < 2 * DIGIT_BOX:  # MNIST's own, and what is too small to tell
+        return digit, 1.0
+    fine = scale_to(FINE_SIDE, digit)
+    side, pen = max(fine.shape), estimate_stroke_width(ndimage.uniform_filter(fine, 3))
+    share = float(np.clip(pen / side, THINNEST / DIGIT_BOX, THICKEST / DIGIT_BOX))
+    factor = share * side / pen
+    if abs(factor - 1) < NOT_WORTH:
+        return digit, 1.0
+    grow = (share * side - pen) / (1 - share) / 2  # the side grows as well
+    return swell(fine, grow), factor
+
+
+def swell(digit: Grey, grow: float) -> Grey:
+    """Move the outline of the ink outwards by `grow` pixels (inwards if negative)."""
+    solid = np.pad(digit >= 0.5, int(max(grow, 0)) + 2)
+    away: Grey = ndimage.distance_transform_edt(~solid if grow > 0 else solid).astype(np.float32)
+    moved = np.clip(grow + 1 - away if grow > 0 else away + grow, 0, 1)
+    left, top, right, bottom = box_of(moved >= INK_LEVEL)
+    cut: Grey = moved[top:bottom, left:right]
+    return cut
+
+
+def scale_to(side: int, grey: Grey) -> Grey:
+    """Resize so that the longer side is `side`."""
+    ratio = side / max(grey.shape)
+    height, width = (max(1, round(length * ratio)) for length in grey.shape)
+    return resize(grey, (height, width))
+
+
+def resize(grey: Grey, shape: tuple[int, ...]) -> Grey:
+    """Resize to (height, width), by area averaging (bilinear where it grows)."""
+    height, width = shape
+    if grey.shape == shape:
+        return grey
+    method = Image.Resampling.BOX if height <= len(grey) else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(grey).resize((width, height), method))
+
+
+def sides(values: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the outermost pixels of an image, side by side."""
+    return [values[0], values[-1], values[:, 0], values[:, -1]]
+
+
+def box_of(solid: NDArray[np.bool_]) -> Box:
+    """Return the left, top, right and bottom edge of what is ink."""
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def enlarge(box: Box, factor: float) -> Box:
+    """Give a box in pixels of an image larger by `factor`."""
+    left, top, right, bottom = (round(edge * factor) for edge in box)
+    return left, top, right, bottom
+
+
+def centre(digit: Grey) -> tuple[Grey, tuple[float, float]]:
+    """Put the centre of mass into the middle of 28 × 28; also return its x and y in the digit."""
+    places = np.arange(DIGIT_BOX) + 0.5
+    height, width = digit.shape
     total = float(digit.sum())
-    corner = []
-    for axis, length in enumerate(digit.shape):
-        middle = float((digit.sum(1 - axis) * (np.arange(length) + 0.5)).sum()) / total
-        corner.append(int(np.clip(round(CENTRE - middle), 0, SIDE - length)))
+    x, y = (float(digit.sum(a) @ places[:n]) / total for a, n in ((0, width), (1, height)))
+    left = int(np.clip(round(CENTRE - x), 0, SIDE - width))
+    top = int(np.clip(round(CENTRE - y), 0, SIDE - height))
     field = np.zeros((SIDE, SIDE), np.float32)
-    field[corner[0] : corner[0] + digit.shape[0], corner[1] : corner[1] + digit.shape[1]] = digit
-    return field, (corner[0], corner[1])
+    field[top : top + height, left : left + width] = digit
+    return field, (x, y)
 
 
-def estimate_stroke_width(pixels: NDArray[np.float32]) -> float:
+def estimate_stroke_width(pixels: Grey) -> float:
     """Estimate the pen's width as twice the ink's area over its outline's length, in pixels."""
     padded = np.pad(pixels, 1)
     outline = float(np.hypot(*np.gradient(padded)).sum())
