@@ -6,21 +6,18 @@ pixel to the pen's path: any width of pen is then a threshold, cheap enough for 
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from training.data import Split
+from training.parallel import stack_rows
 from training.redraw import FINER, SIDE, Strokes, trace
 
 UNIT = 60  # steps of a distance per pixel; 255 is "further than any pen reaches"
 BOX = (16.6, 18.6)  # the longer side of a path, in pixels: 20 less a pen's width
-CHUNK = 500  # images handed to a process at once
 
 Points = NDArray[np.float64]
 
@@ -37,11 +34,7 @@ def pen_distances(split: Split, variants: int, seed: int) -> NDArray[np.uint8]:
         (n, variants, 28, 28) distances to the pen's path, in 1/60 pixel, at most 255.
     """
     work = partial(vary, variants=variants, seed=seed)
-    rows = range(len(split.labels))
-    context = get_context("forkserver")  # a fork of a process that runs TensorFlow may hang
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        done = pool.map(work, split.images, split.labels, rows, chunksize=CHUNK)
-        return np.stack(list(done))
+    return stack_rows(work, split.images, split.labels, range(len(split.labels)))
 
 
 def vary(

@@ -8,6 +8,7 @@ them; made from code, the DejaVu fonts that matplotlib ships, and MNIST digits s
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -17,7 +18,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from space.reader import EmptyDrawingError, normalize
 from training.data import CLASSES, Split
+from training.parallel import stack_rows
 
+FEW = 2_000  # digits are enough to stand side by side
 CANVAS = 140  # pixels: five times what the network sees
 MIDDLE = CANVAS / 2
 LETTERS = "ACEFGHJKLMNPRTUVWXYadefhkmnprtuvwx"  # the others are some digit's twin
@@ -54,10 +57,16 @@ def draw_non_digits(digits: Split, count: int, seed: int) -> NDArray[np.uint8]:
     Returns:
         (count, 28, 28), white ink on black.
     """
-    rng = np.random.default_rng(seed)
+    if not count:
+        return np.empty((0, *digits.images.shape[1:]), np.uint8)
+    few = Split(digits.images[:FEW], digits.labels[:FEW])
+    return stack_rows(partial(draw_row, few, seed), range(count))
+
+
+def draw_row(digits: Split, seed: int, row: int) -> NDArray[np.uint8]:
+    """Draw the non-digit that the seed has for a row; return (28, 28)."""
     kinds = list(KINDS.values())
-    drawn = [draw_one(kinds[row % len(kinds)], digits, rng) for row in range(count)]
-    return np.stack(drawn) if drawn else np.empty((0, *digits.images.shape[1:]), np.uint8)
+    return draw_one(kinds[row % len(kinds)], digits, np.random.default_rng([seed, row]))
 
 
 def draw_one(

@@ -7,11 +7,8 @@ test digits so drawn give "accuracy on redrawn digits"; the validation digits, t
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +18,7 @@ from scipy.ndimage import uniform_filter
 from skimage.morphology import skeletonize
 
 from space.reader import EmptyDrawingError, normalize
+from training.parallel import stack_rows
 
 VERSION = 1  # of all below: another one makes other numbers
 SEED = 28
@@ -32,7 +30,6 @@ TILT = 8  # degrees to either side
 SIDE = 28
 FINER = 3  # a skeleton is found on a grid this much finer
 INK = 110  # of 255: brighter is ink
-CHUNK = 250  # images handed to a process at once
 SMOOTHING = 4  # rounds in which a path's points move halfway to their neighbours' mean
 
 
@@ -112,10 +109,7 @@ def see_redrawn(images: NDArray[np.uint8], see: See = see_normalized) -> NDArray
     Returns:
         (n, 28, 28), black where nothing was seen.
     """
-    work = partial(see_one_redrawn, see)
-    context = get_context("forkserver")  # a fork of a process that runs TensorFlow may hang
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        return np.stack(list(pool.map(work, images, range(len(images)), chunksize=CHUNK)))
+    return stack_rows(partial(see_one_redrawn, see), images, range(len(images)))
 
 
 def see_one_redrawn(see: See, image: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
