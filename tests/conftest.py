@@ -73,6 +73,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command in (["train", "--preset", "quick"], ["evaluate"], ["card"]):
         done = run_training(*command, "--build", folder)
         assert done.returncode == 0, done.stderr
+        (folder / f"{command[0]}.log").write_text(done.stderr)
     return folder
 
 

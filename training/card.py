@@ -56,10 +56,10 @@ def card_metadata(metrics: dict[str, Any]) -> ModelCardData:
     """Fill in the metadata that the Hub reads, from the metrics."""
     own = "MNIST" if metrics["dataset"]["dataset"] == MNIST else "own digits"
     stated = [
-        (own, "accuracy", metrics["test"]["accuracy"]),
-        (own, "f1", metrics["test"]["macro_f1"]),
-        (own, "log_loss", metrics["test"]["log_loss"]),
-        (f"{own}, redrawn on a canvas", "accuracy", metrics["redrawn"]["accuracy"]),
+        (own, None, "accuracy", metrics["test"]["accuracy"]),
+        (own, None, "f1", metrics["test"]["macro_f1"]),
+        (own, None, "log_loss", metrics["test"]["log_loss"]),
+        (f"{own}, redrawn on a canvas", "redrawn", "accuracy", metrics["redrawn"]["accuracy"]),
     ]
     results = [
         EvalResult(
@@ -67,13 +67,14 @@ def card_metadata(metrics: dict[str, Any]) -> ModelCardData:
             task_name="Handwritten digit classification",
             dataset_type=metrics["dataset"]["dataset"],
             dataset_name=name,
+            dataset_config=variant,  # without one the Hub would take the two for the same
             dataset_split="test",
             dataset_revision=metrics["dataset"]["revision"],
             metric_type=kind,
             metric_name=kind.replace("_", " "),
             metric_value=round(value, 5),
         )
-        for name, kind, value in stated
+        for name, variant, kind, value in stated
     ]
     return ModelCardData(
         language="en",
