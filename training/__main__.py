@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -75,10 +76,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def add_command(commands, name: str, run, summary: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+def add_command(
+    commands: argparse._SubParsersAction[Parser],
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    summary: str,
+) -> Parser:
     """Add a command with the options that all have."""
     example = f"example:\n  python -m training {name}"
-    command: argparse.ArgumentParser = commands.add_parser(
+    command = commands.add_parser(
         name,
         help=summary,
         description=summary.capitalize() + ".",

@@ -13,7 +13,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ def make_release(build: Path) -> None:
     from training.metrics import evaluate_release
     from training.train import train
 
-    config = replace(PRESETS["quick"])
+    config = PRESETS["quick"]
     digits = load_digits(config.dataset)
     train(config, digits, build)
     export(build, digits.test.images)
