@@ -45,4 +45,4 @@ def test_any_digit_can_be_written_by_any_hand(
     rng = np.random.default_rng(seed)
     path = write(dense(trace(mnist["train_images"][row])), label, rng)
     assert np.isfinite(path).all()
-    assert distances(path, rng).min() < UNIT
+    assert distances(path, label, rng).min() < UNIT

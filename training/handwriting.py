@@ -18,6 +18,8 @@ from training.redraw import FINER, SIDE, Strokes, trace
 
 UNIT = 60  # steps of a distance per pixel; 255 is "further than any pen reaches"
 BOX = (16.6, 18.6)  # the longer side of a path, in pixels: 20 less a pen's width
+CLOSED = 0.3  # share of paths whose narrow gaps run full, as with a bold pen
+GAP = (0.8, 2.2)  # pixels: half of the widest gap that does
 
 Points = NDArray[np.float64]
 
@@ -43,7 +45,8 @@ def vary(
     """Give one digit its handwritings: (variants, 28, 28)."""
     rng = np.random.default_rng([seed, row])
     path = dense(trace(image))
-    return np.stack([distances(write(path, label, rng), rng) for _ in range(variants)])
+    hands = (write(path, label, rng) for _ in range(variants))
+    return np.stack([distances(hand, label, rng) for hand in hands])
 
 
 def dense(strokes: Strokes) -> Points:
@@ -61,17 +64,19 @@ def write(path: Points, label: int, rng: np.random.Generator) -> Points:
 
 
 def stretch(path: Points, label: int, rng: np.random.Generator) -> Points:
-    """Stretch a path unevenly, in each direction; nines often to a small loop."""
+    """Stretch a path unevenly, in each direction; nines often to a small loop, fours narrow."""
     low, extent = path.min(0), np.maximum(np.ptp(path, axis=0), 1e-3)
     bend = rng.normal(0, (0.15, 0.2))
     if label == 9 and rng.random() < 0.5:
         bend[1] = rng.uniform(0, 0.65)
     aspect = np.exp([rng.normal(0, 0.15), 0])
+    if label == 4:
+        aspect[0] *= rng.uniform(0.6, 1.1)
     stretched: Points = ((path - low) / extent) ** np.exp(bend) * extent * aspect
     return stretched
 
 
-def distances(path: Points, rng: np.random.Generator) -> NDArray[np.uint8]:
+def distances(path: Points, label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Put a path into the box and measure every pixel's distance to it: (28, 28)."""
     extent = max(float(np.ptp(path, axis=0).max()), 1.0)
     path = (path - path.min(0)) * rng.uniform(*BOX) / extent
@@ -79,8 +84,17 @@ def distances(path: Points, rng: np.random.Generator) -> NDArray[np.uint8]:
     columns, rows = np.clip(path * FINER, 0, SIDE * FINER - 1).astype(int).T
     away = np.ones((SIDE * FINER,) * 2, bool)
     away[rows, columns] = False
+    if label != 4 and rng.random() < CLOSED:  # a closed four is a nine
+        away = fill_gaps(away, FINER * rng.uniform(*GAP))
     middles: Points = distance_transform_edt(away)[FINER // 2 :: FINER, FINER // 2 :: FINER]
     return np.minimum(middles * (UNIT / FINER), 255).astype(np.uint8)
+
+
+def fill_gaps(away: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Mark what stays away from a path once the gaps too narrow for a disc have run full."""
+    reached = distance_transform_edt(away) <= radius
+    farther: NDArray[np.bool_] = distance_transform_edt(reached) <= radius
+    return farther
 
 
 def one(path: Points, rng: np.random.Generator) -> Points:
@@ -91,8 +105,8 @@ def one(path: Points, rng: np.random.Generator) -> Points:
         return path
     top, bottom = path[path[:, 1].argmin()], path[path[:, 1].argmax()]
     stem = np.arctan2(*(bottom - top))  # from straight down, to the right
-    angle = max(min(stem, 0.3) - rng.uniform(0.3, 0.9), -rng.uniform(0.75, 1.05))  # or it is a 7
-    end = top + rng.uniform(0.18, 0.6) * height * np.array([np.sin(angle), np.cos(angle)])
+    angle = max(min(stem, 0.3) - rng.uniform(0.2, 0.95), -rng.uniform(0.85, 1.25))  # or it is a 7
+    end = top + rng.uniform(0.18, 0.7) * height * np.array([np.sin(angle), np.cos(angle)])
     parts = [path]
     if rng.random() < 0.9:
         parts.append(curve(top, (top + end) / 2 + rng.normal(0, 0.02 * height, 2), end))
@@ -106,9 +120,10 @@ def seven(path: Points, rng: np.random.Generator) -> Points:
     if rng.random() < 0.4:
         return path
     low, height = path[:, 1].min(), np.ptp(path[:, 1])
-    level = low + rng.uniform(0.4, 0.72) * height
+    level = low + rng.uniform(0.4, 0.8) * height
     stem = path[np.abs(path[:, 1] - level).argmin()]
-    return np.concatenate([path, bar(stem, rng.uniform(1.5, 6.5, 2), rng.uniform(-0.4, 0.3))])
+    reach = rng.uniform(1.5, (6, 8.5))
+    return np.concatenate([path, bar(stem, reach, rng.uniform(-0.4, 0.3))])
 
 
 def zero(path: Points, rng: np.random.Generator) -> Points:
@@ -127,7 +142,7 @@ def zero(path: Points, rng: np.random.Generator) -> Points:
 
 def five(path: Points, rng: np.random.Generator) -> Points:
     """Give a five a long roof."""
-    if rng.random() < 0.7:
+    if rng.random() < 0.55:
         return path
     roof = path[path[:, 1] < path[:, 1].min() + 0.25 * np.ptp(path[:, 1])]
     tip = roof[roof[:, 0].argmax()]
@@ -135,12 +150,31 @@ def five(path: Points, rng: np.random.Generator) -> Points:
     return np.concatenate([path, curve(tip, (tip + end) / 2, end)])
 
 
+def three(path: Points, rng: np.random.Generator) -> Points:
+    """Give a three a hook where the pen sets off."""
+    if rng.random() < 0.75:
+        return path
+    height = np.ptp(path[:, 1])
+    upper = path[path[:, 1] < path[:, 1].min() + 0.35 * height]
+    start = upper[upper[:, 0].argmin()]
+    end = start + rng.uniform((-0.1, 0.05), (0.15, 0.2)) * height
+    turn = (start + end) / 2 + rng.normal(0, 0.03 * height, 2)
+    return np.concatenate([path, curve(start, turn, end)])
+
+
 def nine(path: Points, rng: np.random.Generator) -> Points:
-    """Give a nine a tail that swings to the left."""
-    if rng.random() < 0.35:
+    """Give a nine a tail that swings to the left, or make it the loop of one with a belly."""
+    kind = rng.random()
+    if kind < 0.35:
         return path
     width, height = np.ptp(path, axis=0)
     bottom = path[path[:, 1].argmax()]
+    if kind < 0.45:
+        turn = bottom + rng.uniform((0.1, 0.1), (0.9, 0.5)) * height
+        low = bottom + rng.uniform((-0.2, 0.5), (0.4, 1.1)) * height
+        end = low + rng.uniform((-1.1, -0.15), (-0.3, 0.1)) * height
+        tail = curve(low, low + np.array([-0.2, 0.1]) * height, end)
+        return np.concatenate([path, curve(bottom, turn, low), tail])
     reach = rng.uniform(0.3, 1.2) * max(width, 0.45 * height)
     turn = bottom + [-0.3 * reach, rng.uniform(0.05, 0.25) * height]
     end = bottom + [-reach, -rng.uniform(-0.05, 0.25) * height]
@@ -194,4 +228,4 @@ def curve(start: Points, turn: Points, end: Points) -> Points:
     return (1 - t) ** 2 * start + 2 * t * (1 - t) * turn + t**2 * end
 
 
-STYLES = {0: zero, 1: one, 4: four, 5: five, 7: seven, 9: nine}
+STYLES = {0: zero, 1: one, 3: three, 4: four, 5: five, 7: seven, 9: nine}

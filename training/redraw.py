@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import distance_transform_edt, uniform_filter
 from skimage.morphology import skeletonize
 
 from space.reader import EmptyDrawingError, normalize
 from training.parallel import stack_rows
 
-VERSION = 1  # of all below: another one makes other numbers
+VERSION = 2  # of all below: another one makes other numbers
 SEED = 28
 CANVAS = 280  # pixels, and the ranges of what is drawn on it, each uniform
 SIZE = (0.35, 0.80)  # of the canvas, the longer side of the pen's path
@@ -30,6 +30,8 @@ TILT = 8  # degrees to either side
 SIDE = 28
 FINER = 3  # a skeleton is found on a grid this much finer
 INK = 110  # of 255: brighter is ink
+WIDEST = 2.0  # half a pen's width at most, in pixels of 28
+FILLED = 1.8  # half pens: ink deeper than this is a loop that ran full
 SMOOTHING = 4  # rounds in which a path's points move halfway to their neighbours' mean
 
 
@@ -64,11 +66,23 @@ def trace(image: NDArray[np.uint8]) -> Strokes:
     """
     finer = Image.fromarray(image).resize((SIDE * FINER,) * 2, Image.Resampling.BICUBIC)
     grey = uniform_filter(np.asarray(finer, np.float32), 3)
-    skeleton = np.pad(skeletonize(grey >= min(INK, grey.max())), 1)
+    skeleton = np.pad(thin(grey >= min(INK, grey.max())), 1)
     rows, columns = np.nonzero(skeleton)
     points = np.stack([columns, rows], 1).astype(np.float64) - 0.5
     edges = connect(skeleton, rows, columns)
     return Strokes(smooth(points, edges) / FINER, edges)
+
+
+def thin(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Thin ink to lines, round the inside of what is too wide for one stroke of this pen.
+
+    A small loop often ran full: the skeleton of its blot would be a line, and the 6 a 1.
+    """
+    lines: NDArray[np.bool_] = skeletonize(ink)
+    depth = distance_transform_edt(ink)
+    pen = min(np.median(depth[lines]), WIDEST * FINER)
+    filled = depth > FILLED * pen
+    return skeletonize(ink & ~filled) if filled.any() else lines
 
 
 def connect(
