@@ -136,11 +136,13 @@ def measure_training(seeds: int) -> dict[str, Any]:
             train(replace(preset, seed=seed), digits, build)
             export(build, digits.test.images)
             metrics = evaluate_release(build, digits)
-            result = results.setdefault(name, {"test_accuracy": [], "seconds": []})
+            lists: dict[str, Any] = {"test_accuracy": [], "redrawn_accuracy": [], "seconds": []}
+            result = results.setdefault(name, lists)
             result["test_accuracy"].append(metrics["test"]["accuracy"])
+            result["redrawn_accuracy"].append(metrics["redrawn"]["accuracy"])
             result["seconds"].append(round(metrics["training"]["seconds"], 1))
             result |= {
-                "epochs": preset.epochs,
+                "epochs": preset.epochs + preset.adapting_epochs,
                 "network": preset.network,
                 "parameters": metrics["model"]["parameters"],
             }

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from training.stage import StageError, fresh_folder, write_json
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
 VARIANTS = 2  # handwritings of each traced digit
 UPDATES = 10  # of the progress bar in an epoch
+ADAPTING_SLOWER = 3  # times than the peak of the one cycle before it
 
 log = logging.getLogger(__name__)
 
@@ -69,31 +71,40 @@ class ProgressBar(keras.callbacks.Callback):
     """One bar for the whole training, with the time left."""
 
     def __init__(self, epochs: int, steps: int) -> None:
-        """Take the number of epochs and of steps in each."""
+        """Open a bar for so many epochs of so many steps, in one `fit` or several."""
         super().__init__()
-        self.epochs, self.steps = epochs, steps
-        self.epoch, self.validation = 0, ""
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Open the bar."""
-        self.bar = tqdm(total=self.epochs * self.steps, unit="step", desc="Training", ncols=100)
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Remember the epoch."""
-        self.epoch = epoch
+        self.epochs, self.steps, self.ended = epochs, steps, 0
+        self.bar = tqdm(total=epochs * steps, unit="step", desc="Training", ncols=100)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Move the bar on."""
-        self.bar.update(self.epoch * self.steps + batch + 1 - self.bar.n)
+        done = min(batch + 1, self.steps)  # the last of several steps at once may end beyond
+        self.bar.update(self.ended * self.steps + done - self.bar.n)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Show the validation accuracy."""
+        self.ended += 1
         accuracy = 100 * (logs or {})["val_accuracy"]
-        self.bar.set_postfix_str(f"epoch {epoch + 1}/{self.epochs}, validation {accuracy:.2f} %")
+        self.bar.set_postfix_str(f"epoch {self.ended}/{self.epochs}, validation {accuracy:.2f} %")
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Close the bar."""
-        self.bar.close()
+
+class MeanOfEpochs(keras.callbacks.Callback):
+    """Keeps the weights, with the normalisation's statistics, of each epoch's end."""
+
+    def __init__(self, first: int) -> None:
+        """Begin at the end of epoch `first`, counted from 0."""
+        super().__init__()
+        self.first = first
+        self.seen: list[list[NDArray[np.float32]]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keep the weights."""
+        if epoch >= self.first:
+            self.seen.append(self.model.get_weights())
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Return the mean of each of the network's arrays."""
+        return [np.mean(arrays, axis=0) for arrays in zip(*self.seen, strict=True)]
 
 
 def train(config: Config, digits: Digits, build: Path) -> keras.Model:
@@ -124,23 +135,17 @@ def fit(config: Config, digits: Digits) -> tuple[keras.Model, dict[str, Any]]:
     Raises:
         TrainingError: If the loss is no longer a number.
     """
-    count = len(digits.train.labels)
-    steps = math.ceil((count + round(config.non_digits * count)) / config.batch_size)
     keras.utils.set_random_seed(config.seed)
     model = BUILDERS[config.network]()
-    compile_model(model, config, steps)
+    progress = ProgressBar(config.epochs + config.adapting_epochs, steps_per_epoch(config, digits))
     started = time.perf_counter()
-    curves = model.fit(
-        **training_input(digits.train, config),
-        epochs=config.epochs,
-        validation_data=(channel(digits.validation.images), one_hot(digits.validation.labels)),
-        validation_batch_size=500,
-        callbacks=[keras.callbacks.TerminateOnNaN(), ProgressBar(config.epochs, steps)],
-        verbose=0,
-    ).history
+    if config.adapting_epochs:
+        curves = learn(model, replace(config, handwriting=0.0), digits, [progress])
+        curves = join(curves, adapt(model, config, digits, [progress]))
+    else:
+        curves = learn(model, config, digits, [progress])
+    progress.bar.close()
     seconds = time.perf_counter() - started
-    if not np.isfinite(curves["loss"]).all():
-        raise TrainingError("The loss is no longer a number: lower the learning rate and retry.")
     source = {"dataset": digits.dataset, "revision": digits.revision, "origin": digits.origin}
     sizes = {name: len(getattr(digits, name).labels) for name in ("train", "validation", "test")}
     model = without_optimizer(model, config)
@@ -153,16 +158,71 @@ def fit(config: Config, digits: Digits) -> tuple[keras.Model, dict[str, Any]]:
     return model, history
 
 
+def learn(
+    model: keras.Model, config: Config, digits: Digits, watchers: Sequence[keras.callbacks.Callback]
+) -> dict[str, list[float]]:
+    """Fit the network for the configuration's epochs; return a curve for each metric.
+
+    Raises:
+        TrainingError: If the loss is no longer a number.
+    """
+    compile_model(model, config, steps_per_epoch(config, digits))
+    curves: dict[str, list[float]] = model.fit(
+        **training_input(digits.train, config),
+        epochs=config.epochs,
+        validation_data=(channel(digits.validation.images), one_hot(digits.validation.labels)),
+        validation_batch_size=500,
+        callbacks=[keras.callbacks.TerminateOnNaN(), *watchers],
+        verbose=0,
+    ).history
+    if not np.isfinite(curves["loss"]).all():
+        raise TrainingError("The loss is no longer a number: lower the learning rate and retry.")
+    return curves
+
+
+def adapt(
+    model: keras.Model, config: Config, digits: Digits, watchers: Sequence[keras.callbacks.Callback]
+) -> dict[str, list[float]]:
+    """Go on with other handwritings mixed in, and leave a blend of the weights before and after.
+
+    The blend keeps what both know: the test set's digits and those that people draw (Wortsman et
+    al. 2021, https://arxiv.org/abs/2109.01903). "After" is itself the mean over the last epochs at
+    a constant rate (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407).
+    """
+    before = model.get_weights()
+    mean = MeanOfEpochs(first=config.adapting_epochs // 3)
+    adapting = replace(
+        config,
+        epochs=config.adapting_epochs,
+        one_cycle=False,
+        learning_rate=config.learning_rate / ADAPTING_SLOWER,
+        seed=config.seed + 1,
+    )
+    curves = learn(model, adapting, digits, [*watchers, mean])
+    share = config.adapted_share
+    pairs = zip(before, mean.weights(), strict=True)
+    model.set_weights([(1 - share) * old + share * new for old, new in pairs])
+    return curves
+
+
+def join(*parts: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Put one phase's curves behind the other's."""
+    return {name: [value for part in parts for value in part[name]] for name in parts[0]}
+
+
+def steps_per_epoch(config: Config, digits: Digits) -> int:
+    """Count the batches of one pass."""
+    count = len(digits.train.labels)
+    return math.ceil((count + round(config.non_digits * count)) / config.batch_size)
+
+
 def compile_model(model: keras.Model, config: Config, steps: int) -> None:
     """Give the network its loss and its optimizer, for `steps` steps an epoch."""
-    optimizer: keras.optimizers.Optimizer
+    rate: float | OneCycle = config.learning_rate
     if config.one_cycle:
-        schedule = OneCycle(config.learning_rate, config.epochs * steps)
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-    else:
-        optimizer = keras.optimizers.Adam(config.learning_rate)
+        rate = OneCycle(config.learning_rate, config.epochs * steps)
     model.compile(
-        optimizer,
+        keras.optimizers.AdamW(rate, weight_decay=config.weight_decay),
         keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=max(1, steps // UPDATES),
