@@ -44,6 +44,15 @@ def test_a_release_that_is_there_is_served_without_training(served: Path) -> Non
     assert time.monotonic() - started < 60
 
 
+def test_what_is_not_as_it_was_scored_is_scored_anew_without_training(served: Path) -> None:
+    with (served / "model" / "preprocessing.py").open("a") as file:
+        file.write("# of another reader\n")
+    done = run_training("demo", "--once", "--build", served)
+    assert done.returncode == 0, done.stderr
+    assert "or the reader is not: anew" in done.stderr and "Training" not in done.stderr
+    assert "of another" not in (served / "model" / "preprocessing.py").read_text()
+
+
 def test_a_taken_port_is_left_to_its_owner(served: Path) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from space.reader import preprocessing
 from tests.conftest import run_training
 from training.data import Digits
 from training.metrics import MetricsError, evaluate_release, is_whole, score, wilson_interval
@@ -115,6 +116,17 @@ def test_a_release_is_whole_until_a_byte_of_it_changes(model_dir: Path, tmp_path
     assert is_whole(folder)
     (folder / "README.md").unlink()
     assert not is_whole(folder)
+
+
+def test_a_release_scored_with_another_reader_is_not_whole(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = shutil.copy(preprocessing.__file__, tmp_path)
+    with Path(changed).open("a") as file:
+        file.write("# another\n")
+    assert is_whole(model_dir)
+    monkeypatch.setattr(preprocessing, "__file__", changed)
+    assert not is_whole(model_dir)
 
 
 def test_a_truncated_model_file_is_one_clear_line(model_dir: Path, tmp_path: Path) -> None:

@@ -61,7 +61,10 @@ def demo(build: Path, once: bool) -> None:
 
 
 def make_release(build: Path) -> None:
-    """Train with the preset quick, score and write the card; nothing where that is done."""
+    """Train with the preset quick, score and write the card; nothing where that is done.
+
+    What was trained stays when only the reader has changed: it is exported and scored anew.
+    """
     from training.metrics import is_whole
 
     if is_whole(build / "model"):
@@ -70,12 +73,16 @@ def make_release(build: Path) -> None:
     from training.card import render_card
     from training.data import load_digits
     from training.export import export
-    from training.metrics import evaluate_release
+    from training.metrics import evaluate_release, trained_on
     from training.train import train
 
-    config = PRESETS["quick"]
-    digits = load_digits(config.dataset)
-    train(config, digits, build)
+    if (build / "training").exists():
+        log.info("The model in %s is not as it was scored, or the reader is not: anew", build)
+        digits = load_digits(trained_on(build))
+    else:
+        config = PRESETS["quick"]
+        digits = load_digits(config.dataset)
+        train(config, digits, build)
     export(build, digits.test.images)
     evaluate_release(build, digits)
     render_card(build)

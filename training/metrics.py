@@ -7,6 +7,7 @@ refusal threshold, and that on validation digits and generated non-digits alone.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import importlib.metadata
 import os
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from space.reader import Classifier, Release, ReleaseError
+from space.reader import Classifier, Release, ReleaseError, preprocessing
 from training import redraw
 from training.calibration import REFUSED_DIGITS, choose_threshold, coverage_curve
 from training.data import Digits, Split
@@ -225,12 +226,19 @@ def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def is_whole(folder: Path) -> bool:
-    """Tell whether a folder holds a complete release: every file as it was measured, and a card."""
+    """Tell whether a folder holds a complete release of what is here.
+
+    Every file is as it was measured, the reader is the one it was measured with, and it has a card.
+    """
     try:
         metrics = read_json(folder / "metrics.json", "python -m training evaluate")
     except StageError:
         return False
-    return bool(metrics["files"] == describe_files(folder) and (folder / "README.md").is_file())
+    return bool(
+        metrics["files"] == describe_files(folder)
+        and (folder / "README.md").is_file()
+        and filecmp.cmp(folder / "preprocessing.py", preprocessing.__file__, shallow=False)
+    )
 
 
 def git_commit() -> str | None:
