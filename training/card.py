@@ -111,18 +111,24 @@ def thousands(count: int) -> str:
 def render_readme(reference: dict[str, Any], readme: str) -> str:
     """Return README's text with its result table rendered from the reference."""
     rows = [
-        "| preset | what it is | parameters | test accuracy | seconds to train |",
-        "| --- | --- | ---: | ---: | ---: |",
+        "| preset | what it is | parameters | redrawn | only resized | test set | seconds |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for preset, result in reference["training"].items():
-        accuracy = " · ".join(percent(value) for value in result["test_accuracy"])
+        accuracies = " | ".join(
+            " · ".join(percent(value) for value in result[f"{name}_accuracy"])
+            for name in ("redrawn", "resized", "test")
+        )
         seconds = " · ".join(f"{value:.0f}" for value in result["seconds"])
         about = f"{result['epochs']} epochs of the {result['network']} network"
         parameters = thousands(result["parameters"])
-        rows.append(f"| `{preset}` | {about} | {parameters} | {accuracy} | {seconds} |")
+        rows.append(f"| `{preset}` | {about} | {parameters} | {accuracies} | {seconds} |")
     rows.append(
-        f"\nMeasured with `make reference` on {reference['created'][:10]} "
-        f"({reference['hardware']}), on all 10,000 test images, with the exported LiteRT file."
+        f"\nSeconds are those of training. Measured with `make reference` on "
+        f"{reference['created'][:10]} ({reference['hardware']}), "
+        "on all 10,000 test images, with the exported LiteRT file: "
+        "drawn again on a canvas and normalised by the reader, the same drawings only resized to "
+        "28 × 28, and as they are."
     )
     table = "\n".join(rows) + "\n"
     return TABLE.sub(lambda _: table, readme)
