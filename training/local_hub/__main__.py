@@ -17,7 +17,7 @@ USE = """
 A stand-in for the Hub is at {0}
 Point the clients at it:
 
-  export HF_ENDPOINT={0} HF_TOKEN=hf_x HF_HOME=$(mktemp -d) HF_HUB_DISABLE_XET=1
+  export HF_ENDPOINT={0} HF_TOKEN=hf_local HF_HOME=$(mktemp -d) HF_HUB_DISABLE_XET=1
   hf download --repo-type dataset ylecun/mnist
 
 Ctrl-C ends it.

@@ -42,6 +42,8 @@ def info(request: Request) -> Response:
     answer |= {"id": repository.id, "author": parameter(request, "owner"), "sha": commit.id}
     answer |= {"private": False, "gated": False, "disabled": False, "downloads": 0, "likes": 0}
     answer |= {"createdAt": first.date, "lastModified": commit.date, "cardData": card}
+    if repository.kind == "space":
+        answer |= request.app.state.spaces.describe(repository)
     detailed = "blobs" in request.query_params
     answer["siblings"] = [
         {"rfilename": path} | (entry | {"blobId": entry["oid"]} if detailed else {})
@@ -55,7 +57,15 @@ def read_card(repository: Repository, commit: Commit) -> dict[str, Any]:
     """Return the front matter of a commit's README."""
     if "README.md" not in commit.files:
         return {}
-    text = repository.content(commit.files["README.md"]).read_text("utf-8")
+    try:
+        card = front_matter(repository.content(commit.files["README.md"]).read_text("utf-8"))
+    except yaml.YAMLError:
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def front_matter(text: str) -> Any:
+    """Parse what stands between the first two lines of three dashes; {} where nothing does."""
     before, *card = text.split("---\n", 2)
     return yaml.safe_load(card[0]) or {} if len(card) == 2 and not before else {}
 

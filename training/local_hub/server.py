@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,22 +19,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from training.local_hub.reading import ROUTES
+from training.local_hub import access, reading, spaces, writing
+from training.local_hub.access import Token
+from training.local_hub.spaces import Spaces
 from training.local_hub.storage import HubError
 
 HOST = "127.0.0.1"
 STAND_IN = ("X-Stand-In", "local_hub")
+TOKENS = {"hf_local": Token("local")}  # the one who rehearses
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def running_hub(folder: Path, port: int = 0) -> Iterator[str]:
+def running_hub(folder: Path, port: int = 0, tokens: Mapping[str, Token] = TOKENS) -> Iterator[str]:
     """Serve the repositories in a folder until the block ends.
 
     Args:
         folder: Theirs; it may be empty or missing.
         port: 0 for any that is free.
+        tokens: What each secret stands for.
 
     Yields:
         The endpoint, for HF_ENDPOINT.
@@ -41,33 +46,37 @@ def running_hub(folder: Path, port: int = 0) -> Iterator[str]:
     Raises:
         OSError: If the port is taken.
     """
-    app = application(folder)
-    config = uvicorn.Config(
-        app, headers=[STAND_IN], lifespan="off", log_config=None, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
+    hub = application(folder, tokens)
+    quiet: dict[str, Any] = {"lifespan": "off", "log_config": None, "timeout_graceful_shutdown": 1}
+    server = uvicorn.Server(uvicorn.Config(on_raw_path(hub), headers=[STAND_IN], **quiet))
     with socket.create_server((HOST, port)) as listener:  # requests can wait from here on
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
-        endpoint = f"http://{HOST}:{listener.getsockname()[1]}"
+        endpoint = hub.state.spaces.endpoint = f"http://{HOST}:{listener.getsockname()[1]}"
         log.info("A stand-in for the Hub (local_hub) serves %s at %s", folder, endpoint)
         try:
             yield endpoint
         finally:
+            hub.state.spaces.stop_all()
             server.should_exit = True
             thread.join()
 
 
-def application(folder: Path) -> ASGIApp:
-    """Build the ASGI application."""
-    app = Starlette(routes=ROUTES, exception_handlers={HubError: refuse})
-    app.state.folder = folder
+def application(folder: Path, tokens: Mapping[str, Token]) -> Starlette:
+    """Build the application."""
+    routes = [*access.ROUTES, *writing.ROUTES, *spaces.ROUTES, *reading.ROUTES]
+    hub = Starlette(routes=routes, exception_handlers={HubError: refuse})
+    hub.state.folder, hub.state.tokens, hub.state.spaces = folder, tokens, Spaces(folder)
+    return hub
 
-    async def on_raw_path(scope: Scope, receive: Receive, send: Send) -> None:
-        # Decoded, the revision "dev%2Fx" would be two segments.
+
+def on_raw_path(app: ASGIApp) -> ASGIApp:
+    """Route on the path as it was sent: decoded, the revision "dev%2Fx" would be two segments."""
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "path": scope["raw_path"].decode()}, receive, send)
 
-    return on_raw_path
+    return routed
 
 
 def refuse(request: Request, error: Exception) -> Response:

@@ -141,6 +141,20 @@ class Repository:
             write_json(self.folder / "refs.json", refs)
         return id
 
+    def tag(self, name: str, id: str | None) -> None:
+        """Name a commit, or with None take the name away; raise HubError if it cannot be."""
+        with _committing:
+            refs = self.refs()
+            if id is None and name not in refs["tags"]:
+                raise HubError(404, "RevisionNotFound", f"There is no tag {name}.")
+            if id is None:
+                del refs["tags"][name]
+            elif name in refs["tags"]:
+                raise HubError(409, "Conflict", f"The tag {name} is there already.")
+            else:
+                refs["tags"][name] = id
+            write_json(self.folder / "refs.json", refs)
+
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty folder, on the same disk, for what is then added."""

@@ -1,0 +1,66 @@
+"""Who may write what: tokens, and keyless ones that a workflow's identity is exchanged for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from training.local_hub.reading import find_repository
+from training.local_hub.storage import HubError
+
+
+@dataclass(frozen=True)
+class Token:
+    """What a token stands for.
+
+    Attributes:
+        user: Whose it is; it writes in this namespace alone.
+        writes: The repositories it may write, "model ns/name"; None for all, and new ones.
+    """
+
+    user: str
+    writes: frozenset[str] | None = None
+
+
+def bearer(request: Request) -> Token:
+    """Return the token a request carries.
+
+    Raises:
+        HubError: If it carries none, or one that nobody was given.
+    """
+    secret = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    tokens: dict[str, Token] = request.app.state.tokens
+    if secret not in tokens:
+        raise HubError(401, "Unauthorized", "Invalid credentials in Authorization header")
+    return tokens[secret]
+
+
+def require_write(request: Request) -> None:
+    """Raise HubError unless the request may write the repository that its path names."""
+    token, repository = bearer(request), find_repository(request)
+    named = f"{repository.kind} {repository.id}"
+    own = repository.id.startswith(f"{token.user}/")
+    if not own or (token.writes is not None and named not in token.writes):
+        raise HubError(403, "Forbidden", f"This token may not write the {named}.")
+
+
+def require_creation(request: Request) -> str:
+    """Return the user, or raise HubError unless the request may create repositories."""
+    token = bearer(request)
+    if token.writes is not None:
+        raise HubError(401, "Unauthorized", "This token has no scope to create repositories.")
+    return token.user
+
+
+def whoami(request: Request) -> Response:
+    """Say whose token it is."""
+    token = bearer(request)
+    role = "write" if token.writes is None else "fineGrained"
+    auth = {"type": "access_token", "accessToken": {"displayName": "local_hub", "role": role}}
+    return JSONResponse({"type": "user", "name": token.user, "orgs": [], "auth": auth})
+
+
+ROUTES = [Route("/api/whoami-v2", whoami)]
