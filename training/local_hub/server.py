@@ -46,7 +46,7 @@ def running_hub(folder: Path, port: int = 0, tokens: Mapping[str, Token] = TOKEN
     Raises:
         OSError: If the port is taken.
     """
-    hub = application(folder, tokens)
+    hub = application(folder.resolve(), tokens)
     quiet: dict[str, Any] = {"lifespan": "off", "log_config": None, "timeout_graceful_shutdown": 1}
     server = uvicorn.Server(uvicorn.Config(on_raw_path(hub), headers=[STAND_IN], **quiet))
     with socket.create_server((HOST, port)) as listener:  # requests can wait from here on

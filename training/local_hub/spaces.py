@@ -30,6 +30,8 @@ from training.local_hub.storage import MAIN, HubError, Repository
 HOST = "127.0.0.1"
 PYTHON = Path(sys.executable)
 START_SECONDS = 60
+FIRST_PORT = 7860
+NEVER = threading.Event()
 KEPT = ("PATH", "LANG", "TMPDIR", "PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")
 
 log = logging.getLogger(__name__)
@@ -180,14 +182,8 @@ class Space:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is the Hub's: it ends its Spaces itself
             )
-        deadline = time.monotonic() + START_SECONDS
-        while self.process.poll() is None and not self.ended.wait(0.1):
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                urllib.request.urlopen(self.url, timeout=5).close()
-                return
-            if time.monotonic() > deadline:
-                self.process.kill()
-        if not self.ended.is_set():
+        if not answers(self.url, self.process, self.ended):
+            self.process.kill()
             self.process.wait()
 
 
@@ -234,10 +230,23 @@ class Spaces:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """Return 7860, where Gradio's pages are looked for, or the next port nobody listens on."""
+    for port in range(FIRST_PORT, FIRST_PORT + 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return port
+    raise SpaceError("RUNTIME_ERROR", f"No port from {FIRST_PORT} on is free")
+
+
+def answers(url: str, process: subprocess.Popen[bytes], ended: threading.Event = NEVER) -> bool:
+    """Wait until a process serves a page; return False if it ends, or is to end, or is late."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and not ended.wait(0.1) and time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(url, timeout=5).close()
+            return True
+    return False
 
 
 def find_space(request: Request) -> Space:

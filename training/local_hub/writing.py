@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from training.local_hub.access import require_creation, require_write
 from training.local_hub.reading import API, find_commit, find_repository, front_matter, parameter
-from training.local_hub.storage import KINDS, File, HubError, Repository, is_large, large_file
+from training.local_hub.storage import File, HubError, Repository, is_large, large_file
 
 FIRST_FILE = "*.keras filter=lfs diff=lfs merge=lfs -text\n"  # the Hub's own is longer
 
@@ -175,7 +175,7 @@ ROUTES = [
     Route(API + "/commit/{revision}", commit, methods=["POST"]),
     Route(API + "/tag/{revision}", tag, methods=["POST"]),
     Route(API + "/tag/{revision}", untag, methods=["DELETE"]),
-    *(Route(f"/{kind}s" + LARGE_BATCH, large_batch, methods=["POST"]) for kind in KINDS[1:]),
+    Route("/{kind}s" + LARGE_BATCH, large_batch, methods=["POST"]),
     Route(LARGE_BATCH, large_batch, methods=["POST"]),
     Route("/_lfs/{kind}s" + REPOSITORY + "/{sha256}", receive, methods=["PUT"]),
 ]

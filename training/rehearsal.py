@@ -1,0 +1,137 @@
+"""The whole flow on one machine: a release, published, deployed and verified on a local Hub.
+
+The code is that which releases for real; only the Hub is a stand-in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.config import PRESETS
+from training.local_hub.mnist import seed_mnist
+from training.local_hub.server import running_hub
+from training.stage import read_json
+
+# Imports no Hub library: those read HF_ENDPOINT when first imported, and the Hub is not up yet.
+
+MODEL, SPACE = "local/handwritten-digits", "local/draw-a-digit"
+SHOWN = 3  # answers
+
+log = logging.getLogger(__name__)
+
+
+def rehearse(build: Path, preset: str | None, once: bool) -> None:
+    """Make a release unless a whole one is there; publish, deploy, verify and serve it.
+
+    Args:
+        build: The build folder; the local Hub is kept there.
+        preset: What to train with, unless that was done; None for what is there, else quick.
+        once: End after the answers; else serve until Ctrl-C.
+
+    Raises:
+        StageError: If a stage cannot go on.
+    """
+    with terminal_to_ourselves(), contextlib.suppress(KeyboardInterrupt), local_hub(build):
+        make_release(build, preset)
+        url = release(build)
+        print(f"\nThe page is at {url}", flush=True)
+        if not once:
+            print("Draw a digit there. Ctrl-C ends this.", flush=True)
+            signal.pause()
+
+
+@contextlib.contextmanager
+def local_hub(build: Path) -> Iterator[None]:
+    """Run a local Hub with MNIST in it, and point this process's Hub libraries at it."""
+    folder = build / "hub"
+    seed_mnist(folder)
+    with running_hub(folder) as endpoint:
+        os.environ |= {
+            "HF_ENDPOINT": endpoint,
+            "HF_TOKEN": "hf_local",
+            "HF_HOME": str(folder.resolve() / "cache"),
+            "HF_HUB_DISABLE_XET": "1",
+        }
+        yield
+
+
+def make_release(build: Path, preset: str | None = None) -> None:
+    """Train, score and write the card; nothing where that is done.
+
+    What was trained stays when only the reader has changed: it is exported and scored anew.
+    """
+    from training.metrics import is_whole
+
+    trained = trained_preset(build)
+    wanted = preset or trained or "quick"
+    if trained == wanted and is_whole(build / "model"):
+        log.info("The model in %s is whole; train anew with: python -m training train", build)
+        return
+    from training.card import render_card
+    from training.data import load_digits
+    from training.export import export
+    from training.metrics import evaluate_release, trained_on
+    from training.train import train
+
+    if trained == wanted:
+        log.info("The model in %s is not as it was scored, or the reader is not: anew", build)
+        digits = load_digits(trained_on(build))
+    else:
+        config = PRESETS[wanted]
+        digits = load_digits(config.dataset)
+        train(config, digits, build)
+    export(build, digits.test.images)
+    evaluate_release(build, digits)
+    render_card(build)
+
+
+def trained_preset(build: Path) -> str | None:
+    """Return the preset that the build folder's network was trained with; None without one."""
+    history = build / "training" / "history.json"
+    if not history.exists():
+        return None
+    preset: str = read_json(history, "python -m training train")["config"]["preset"]
+    return preset
+
+
+def release(build: Path) -> str:
+    """Publish, deploy and verify; print the headline and some answers; return the page's URL."""
+    from huggingface_hub import HfApi
+
+    from training.deploy import deploy
+    from training.metrics import headline
+    from training.publish import publish
+    from training.verify import verify
+
+    published = publish(build, MODEL)
+    deploy(build, SPACE)
+    answers = verify(build, SPACE)
+    print(headline(read_json(build / "model" / "metrics.json", "python -m training evaluate")))
+    print(f"\n{MODEL} {published['version']} at {published['commit']} answers:")
+    for name, answer in answers[:: len(answers) // SHOWN][:SHOWN]:
+        print(f"  {name:<14} → {answer['digit']}  ({answer['confidence']:.1%})")
+    return str(HfApi().space_info(SPACE).host)
+
+
+@contextlib.contextmanager
+def terminal_to_ourselves() -> Iterator[None]:
+    """Let Ctrl-C reach this process alone: make would turn it into a failure."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    terminal, others = sys.stdin.fileno(), os.getpgrp()
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # a background group may hand it back
+    os.setpgid(0, 0)
+    os.tcsetpgrp(terminal, os.getpgrp())
+    try:
+        yield
+    finally:
+        os.tcsetpgrp(terminal, others)
+        os.setpgid(0, others)
+        signal.signal(signal.SIGTTOU, before)
