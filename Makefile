@@ -7,7 +7,7 @@ VERSIONS = import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 .PHONY: demo test test-slow check format bench reference lock clean
 
 demo: .venv/installed
-	@$(RUN) training demo $(if $(ONCE),--once)
+	@$(RUN) training rehearse $(if $(ONCE),--once)
 
 test: .venv/installed
 	$(RUN) pytest -m "not slow"

@@ -16,6 +16,7 @@ os.environ |= {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_ENDPOINT": "http://127.0.0.1:9",  # nobody listens there: tests that want a Hub start one
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",  # the stand-in has none
     "HF_UPDATE_DOWNLOAD_COUNTS": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
@@ -86,7 +87,7 @@ def model_dir(build: Path) -> Path:
 @pytest.fixture(scope="session")
 def url(build: Path) -> Iterator[str]:
     """The address of the Space, serving that release in a process of its own."""
-    from training.demo import running_space
+    from training.bench import running_space
 
     with running_space(build) as (url, _):
         yield url

@@ -15,7 +15,8 @@ from scipy.stats import norm
 from space.reader import preprocessing
 from tests.conftest import run_training
 from training.data import Digits
-from training.metrics import MetricsError, evaluate_release, is_whole, score, wilson_interval
+from training.gate import is_whole
+from training.metrics import MetricsError, evaluate_release, score, wilson_interval
 from training.stage import StageError
 
 

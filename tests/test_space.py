@@ -19,7 +19,8 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from space.drawing_pad import PEN_WIDTH, SIDE, UNITS, DrawingError, draw_strokes
-from training.demo import SPACE, SPACE_COMMAND
+from training.bench import SPACE_COMMAND
+from training.deploy import SPACE
 
 EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from training.config import MNIST, PRESETS
+from training.config import MNIST, PRESETS, repository
 from training.stage import StageError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own chatter
@@ -21,6 +21,7 @@ EXAMPLE = """example:
   python -m training train --preset release
   python -m training evaluate
   python -m training card
+  python -m training rehearse
 """
 
 
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("training").setLevel(logging.INFO)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # warns where nothing changed
     try:
         options.command(options)
     except StageError as error:
@@ -71,8 +73,17 @@ def parser() -> argparse.ArgumentParser:
     )
     add_command(commands, "evaluate", run_evaluate, "score what train exported")
     add_command(commands, "card", run_card, "render the model card")
-    demo = add_command(commands, "demo", run_demo, "train if need be, then serve the page")
-    demo.add_argument("--once", action="store_true", help="end after three answers")
+    publish = add_command(commands, "publish", run_publish, "publish it as HF_MODEL_ID")
+    publish.add_argument(
+        "--force", default="", metavar="REASON", help="publish what the gate refuses; say why"
+    )
+    add_command(commands, "deploy", run_deploy, "make the Space HF_SPACE_ID serve it")
+    add_command(commands, "verify", run_verify, "ask the Space what the release has answered")
+    rehearse = add_command(
+        commands, "rehearse", run_rehearse, "all of it on a Hub of its own, then the page"
+    )
+    rehearse.add_argument("--preset", choices=PRESETS, help="default: what is trained, else quick")
+    rehearse.add_argument("--once", action="store_true", help="end after some answers")
     return top
 
 
@@ -116,8 +127,9 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Score the export."""
+    from training.card import headline
     from training.data import load_digits
-    from training.metrics import evaluate_release, headline, trained_on
+    from training.metrics import evaluate_release, trained_on
 
     digits = load_digits(trained_on(options.build))
     print(headline(evaluate_release(options.build, digits)))
@@ -130,11 +142,32 @@ def run_card(options: argparse.Namespace) -> None:
     print(f"Model card: {render_card(options.build)}")
 
 
-def run_demo(options: argparse.Namespace) -> None:
-    """Serve the page."""
-    from training.demo import demo
+def run_publish(options: argparse.Namespace) -> None:
+    """Publish."""
+    from training.publish import publish
 
-    demo(options.build, once=options.once)
+    publish(options.build, repository("HF_MODEL_ID"), options.force)
+
+
+def run_deploy(options: argparse.Namespace) -> None:
+    """Deploy."""
+    from training.deploy import deploy
+
+    deploy(options.build, repository("HF_SPACE_ID"))
+
+
+def run_verify(options: argparse.Namespace) -> None:
+    """Verify."""
+    from training.verify import verify
+
+    verify(options.build, repository("HF_SPACE_ID"))
+
+
+def run_rehearse(options: argparse.Namespace) -> None:
+    """Rehearse."""
+    from training.rehearsal import rehearse
+
+    rehearse(options.build, options.preset, options.once)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,15 @@ Prints tables and writes `build/bench.json`; with --reference it trains every pr
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import runpy
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,13 +27,16 @@ from PIL import Image, ImageDraw
 
 from space.reader import Classifier, Release, normalize
 from training.data import load_embedded_mnist
+from training.deploy import SPACE
+from training.local_hub.spaces import HOST, answers, free_port
 from training.redraw import redraw, see_redrawn, see_resized
-from training.stage import write_json, write_text
+from training.stage import StageError, write_json, write_text
 
 ROUNDS = 3
 DRAWINGS, PHOTOGRAPHS = 300, 11
 PHOTOGRAPH = (4_000, 3_000)  # pixels
 BUILD = Path("build")
+SPACE_COMMAND = (sys.executable, str(SPACE / "app.py"))
 
 
 def main() -> None:
@@ -106,7 +111,7 @@ def measure_serving() -> dict[str, dict[str, Any]]:
         For "litert" and "tensorflow": seconds from the start of the process to its first answer,
         and its memory then, in MB; medians, and every value.
     """
-    from training.demo import SPACE_COMMAND, make_release
+    from training.rehearsal import make_release
 
     make_release(BUILD)
     commands = {
@@ -130,20 +135,45 @@ def measure_serving() -> dict[str, dict[str, Any]]:
 def time_to_answer(command: Sequence[str]) -> tuple[float, float]:
     """Return the seconds until the served page's first answer, and its process's MB then."""
     import psutil
-
-    from training.demo import ask, running_space
+    from gradio_client import Client, handle_file
 
     started = time.perf_counter()
     with running_space(BUILD, command) as (url, process):
-        next(ask(url))
+        example = handle_file(SPACE / "examples" / "two.png")
+        Client(url, verbose=False).predict(example, api_name="/classify")
         seconds = time.perf_counter() - started
         return seconds, psutil.Process(process.pid).memory_info().rss / 1e6
 
 
+@contextlib.contextmanager
+def running_space(
+    build: Path, command: Sequence[str] = SPACE_COMMAND
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Serve `build/model`, published or not, until the block ends; yield address and process.
+
+    Raises:
+        StageError: If the page does not come up.
+    """
+    port = free_port()
+    environment = os.environ | {
+        "MODEL_DIR": str((build / "model").resolve()),
+        "GRADIO_SERVER_NAME": HOST,
+        "GRADIO_SERVER_PORT": str(port),
+    }
+    with (build / "space.log").open("wb") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+        url = f"http://{HOST}:{port}"
+        try:
+            if not answers(url, process):
+                raise StageError(f"The page did not come up. What it said is in {output.name}.")
+            yield url, process
+        finally:
+            process.terminate()
+            process.wait()
+
+
 def serve_with_tensorflow() -> None:
     """Run the same Space on `model.keras` through TensorFlow, and without LiteRT."""
-    from training.demo import SPACE
-
     sys.path.insert(0, str(SPACE))
     absent: Any = ModuleType("ai_edge_litert.interpreter")
     absent.Interpreter = None

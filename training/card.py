@@ -39,6 +39,19 @@ def render_card(build: Path) -> Path:
     """
     folder = build / "model"
     metrics = read_json(folder / "metrics.json", "python -m training evaluate")
+    write_text(folder / "README.md", card_text(metrics))
+    return folder / "README.md"
+
+
+def card_text(metrics: dict[str, Any]) -> str:
+    """Render the model card of a release.
+
+    Args:
+        metrics: What its metrics.json holds.
+
+    Raises:
+        CardError: If they lack a value that the template states.
+    """
     try:
         metadata = card_metadata(metrics).to_yaml()
         text = environment().from_string(TEMPLATE.read_text("utf-8")).render(metrics)
@@ -47,9 +60,19 @@ def render_card(build: Path) -> Path:
             f"metrics.json lacks a value that the card states ({error}). "
             "Make it anew: python -m training evaluate"
         ) from error
-    card = ModelCard(f"---\n{metadata}\n---\n\n{text}")
-    write_text(folder / "README.md", str(card))
-    return folder / "README.md"
+    return str(ModelCard(f"---\n{metadata}\n---\n\n{text}"))
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """Put a release's main numbers into one line."""
+    test, training = metrics["test"], metrics["training"]
+    low, high = test["accuracy_interval"]
+    return (
+        f"Read right: {metrics['redrawn']['accuracy']:.2%} of {test['n']:,} redrawn digits, "
+        f"{test['accuracy']:.2%} of the test set as it is "
+        f"(95 % interval {low:.2%} to {high:.2%}); {metrics['model']['parameters']:,} parameters, "
+        f"trained in {training['seconds']:.0f} s (preset {training['preset']})"
+    )
 
 
 def card_metadata(metrics: dict[str, Any]) -> ModelCardData:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import Literal
 
+from training.stage import StageError
+
 MNIST = "ylecun/mnist"
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 MNIST_REVISION = "77f3279092a1c1579b2250db8eafed0ad422088c"
 
 
@@ -48,6 +53,38 @@ class Config:
     non_digits: float = 0.0
     seed: int = 0
     dataset: str = MNIST
+
+
+@dataclass(frozen=True)
+class Floors:
+    """What a release must reach to be published; shares, 0 to 1.
+
+    Attributes:
+        test_accuracy: On the test set, at least.
+        redrawn_accuracy: On the test digits drawn again on a canvas, at least.
+        calibration_error: Expected calibration error on the test set, at most.
+    """
+
+    test_accuracy: float = 0.99
+    redrawn_accuracy: float = 0.97
+    calibration_error: float = 0.01
+
+
+FLOORS = Floors()
+
+
+def repository(variable: str) -> str:
+    """Return the Hub repository that HF_MODEL_ID or HF_SPACE_ID names.
+
+    Raises:
+        StageError: If it names none.
+    """
+    id = os.environ.get(variable, "")
+    if not REPOSITORY.fullmatch(id):
+        raise StageError(
+            f"{variable} is {id!r}, not a repository. Set it: export {variable}=your-name/digits"
+        )
+    return id
 
 
 PRESETS = {

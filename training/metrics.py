@@ -7,8 +7,6 @@ refusal threshold, and that on validation digits and generated non-digits alone.
 
 from __future__ import annotations
 
-import filecmp
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -22,15 +20,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from space.reader import Classifier, Release, ReleaseError, preprocessing
+from space.reader import Classifier, Release, ReleaseError
 from training import redraw
 from training.calibration import REFUSED_DIGITS, choose_threshold, coverage_curve
 from training.data import Digits, Split
 from training.export import TRAIN_COMMAND, load_network, predict
 from training.figures import draw_figures
+from training.golden import record_golden
 from training.non_digits import KINDS, draw_non_digits
 from training.redraw import see_redrawn
-from training.stage import StageError, read_json, require, write_json, writing
+from training.stage import (
+    StageError,
+    describe_files,
+    read_json,
+    require,
+    write_json,
+    writing,
+)
 
 MODULES = Path(__file__).parent / "metric_modules"
 METRICS = ("accuracy", "precision_recall_f1", "confusion_matrix", "log_loss", "calibration_error")
@@ -66,15 +72,20 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         for stale in ("metrics.json", "README.md"):  # they speak of other numbers
             (folder / stale).unlink(missing_ok=True)
         probabilities = predict(classifier, digits.test.images)
-        np.savez_compressed(folder / "predictions.npz", probabilities=probabilities)
+        np.savez_compressed(
+            folder / "predictions.npz", probabilities=probabilities, labels=digits.test.labels
+        )
         test = score(probabilities, digits.test.labels)
         draw_figures(folder / "figures", digits, probabilities, test, history["curves"])
     validated = predict(classifier, digits.validation.images)
+    refusal = measure_refusal(classifier, digits, validated, probabilities)
+    classifier.threshold = refusal["threshold"]
+    record_golden(folder / "golden", classifier, digits.validation)
     metrics = {
         "test": test,
         "redrawn": score_redrawn(classifier, digits.test),
         "validation": score(validated, digits.validation.labels),
-        "refusal": measure_refusal(classifier, digits, validated, probabilities),
+        "refusal": refusal,
         "model": describe_model(folder),
         "training": describe_training(history),
         "dataset": history["dataset"] | {"licence": "CC BY-SA 3.0"},
@@ -92,18 +103,6 @@ def trained_on(build: Path) -> str:
     """Return the dataset that the exported model was trained on: it is scored on the same."""
     history = read_json(build / "training" / "history.json", TRAIN_COMMAND)
     return str(history["config"]["dataset"])
-
-
-def headline(metrics: dict[str, Any]) -> str:
-    """Put a release's main numbers into one line."""
-    test, training = metrics["test"], metrics["training"]
-    low, high = test["accuracy_interval"]
-    return (
-        f"Read right: {metrics['redrawn']['accuracy']:.2%} of {test['n']:,} redrawn digits, "
-        f"{test['accuracy']:.2%} of the test set as it is "
-        f"(95 % interval {low:.2%} to {high:.2%}); {metrics['model']['parameters']:,} parameters, "
-        f"trained in {training['seconds']:.0f} s (preset {training['preset']})"
-    )
 
 
 def score_redrawn(classifier: Classifier, split: Split) -> dict[str, Any]:
@@ -209,36 +208,6 @@ def hardware() -> str:
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor() or platform.machine()
     return f"{os.cpu_count()} cores, {processor}"
-
-
-def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and sha256 of every file of a release but its two documents."""
-    documents = {"metrics.json", "README.md"}
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {
-        file.relative_to(folder).as_posix(): {
-            "bytes": file.stat().st_size,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        }
-        for file in files
-        if file.name not in documents and not file.name.startswith(".")
-    }
-
-
-def is_whole(folder: Path) -> bool:
-    """Tell whether a folder holds a complete release of what is here.
-
-    Every file is as it was measured, the reader is the one it was measured with, and it has a card.
-    """
-    try:
-        metrics = read_json(folder / "metrics.json", "python -m training evaluate")
-    except StageError:
-        return False
-    return bool(
-        metrics["files"] == describe_files(folder)
-        and (folder / "README.md").is_file()
-        and filecmp.cmp(folder / "preprocessing.py", preprocessing.__file__, shallow=False)
-    )
 
 
 def git_commit() -> str | None:

@@ -50,14 +50,15 @@ def rehearse(build: Path, preset: str | None, once: bool) -> None:
 def local_hub(build: Path) -> Iterator[None]:
     """Run a local Hub with MNIST in it, and point this process's Hub libraries at it."""
     folder = build / "hub"
-    seed_mnist(folder)
     with running_hub(folder) as endpoint:
         os.environ |= {
             "HF_ENDPOINT": endpoint,
             "HF_TOKEN": "hf_local",
             "HF_HOME": str(folder.resolve() / "cache"),
             "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
+        seed_mnist(folder)
         yield
 
 
@@ -66,14 +67,15 @@ def make_release(build: Path, preset: str | None = None) -> None:
 
     What was trained stays when only the reader has changed: it is exported and scored anew.
     """
-    from training.metrics import is_whole
+    from training.card import render_card
+    from training.gate import is_whole
 
     trained = trained_preset(build)
     wanted = preset or trained or "quick"
     if trained == wanted and is_whole(build / "model"):
         log.info("The model in %s is whole; train anew with: python -m training train", build)
+        render_card(build)  # the template may have changed
         return
-    from training.card import render_card
     from training.data import load_digits
     from training.export import export
     from training.metrics import evaluate_release, trained_on
@@ -104,8 +106,8 @@ def release(build: Path) -> str:
     """Publish, deploy and verify; print the headline and some answers; return the page's URL."""
     from huggingface_hub import HfApi
 
+    from training.card import headline
     from training.deploy import deploy
-    from training.metrics import headline
     from training.publish import publish
     from training.verify import verify
 

@@ -5,6 +5,7 @@ Stages exchange files under the build folder and nothing else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -97,3 +98,22 @@ def require(file: Path, made_by: str) -> Path:
     if not file.exists():
         raise StageError(f"{file} is not there. Make it first: {made_by}")
     return file
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and sha256 of every file of a release but its two documents."""
+    documents = {"metrics.json", "README.md"}
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        file.relative_to(folder).as_posix(): {
+            "bytes": file.stat().st_size,
+            "sha256": sha256(file),
+        }
+        for file in files
+        if file.name not in documents and not file.name.startswith(".")
+    }
+
+
+def sha256(file: Path) -> str:
+    """Hash a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -25,7 +25,7 @@ from playwright.sync_api import (
 )
 
 from space.reader import normalize
-from training.demo import SPACE
+from training.deploy import SPACE
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 NO_BROWSER = "No Chromium found. Get one: apt install chromium, or playwright install chromium"

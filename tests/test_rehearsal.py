@@ -1,0 +1,112 @@
+"""`make demo`: the whole flow on a Hub of its own, as someone runs it who has just cloned this."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT, run_training
+from training.local_hub.storage import Repository
+from training.rehearsal import MODEL
+
+
+@pytest.fixture(scope="module")
+def rehearsed(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder of its own, rehearsed once."""
+    folder = Path(shutil.copytree(build, tmp_path_factory.mktemp("rehearsed") / "build"))
+    done = run_training("rehearse", "--once", "--build", folder)
+    assert done.returncode == 0, done.stderr
+    (folder / "rehearsal.log").write_text(done.stdout + done.stderr)
+    return folder
+
+
+def published(build: Path) -> list[str]:
+    """The commits of the local Hub's model, newest first."""
+    history = Repository(build / "hub", "model", MODEL).history("main")
+    return [commit.id for commit in history]
+
+
+def test_a_rehearsal_names_the_commit_it_published(rehearsed: Path) -> None:
+    said = (rehearsed / "rehearsal.log").read_text()
+    newest, _ = published(rehearsed)
+    assert re.search(rf"{MODEL} v[\d.]+ at {newest} answers", said)
+    assert re.search(r"9\d\.\d\d% of 10,000 redrawn digits, 99\.\d\d% of the", said)
+    answers = re.findall(r"(\d)-\d\.png +→ (\d)  \((\d+\.\d) ?%\)", said)
+    assert len(answers) == 3
+    assert all(digit == answer for digit, answer, _ in answers)
+    assert "Training" not in said
+
+
+def test_a_second_rehearsal_neither_trains_nor_publishes(rehearsed: Path) -> None:
+    before = published(rehearsed)
+    done = run_training("rehearse", "--once", "--build", rehearsed)
+    assert done.returncode == 0, done.stderr
+    assert "holds this release already" in done.stderr and "Training" not in done.stderr
+    assert published(rehearsed) == before
+    assert before[0] in done.stdout
+
+
+def test_what_is_not_as_it_was_scored_is_scored_anew_without_training(
+    rehearsed: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(rehearsed, tmp_path / "build"))
+    with (folder / "model" / "preprocessing.py").open("a") as file:
+        file.write("# of another reader\n")
+    done = run_training("rehearse", "--once", "--build", folder)
+    assert done.returncode == 0, done.stderr
+    assert "or the reader is not: anew" in done.stderr and "Training" not in done.stderr
+    assert "of another" not in (folder / "model" / "preprocessing.py").read_text()
+
+
+def test_a_taken_port_is_left_to_its_owner(rehearsed: Path) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # or somebody has it already
+            taken.bind(("127.0.0.1", 7860))
+            taken.listen()
+        done = run_training("rehearse", "--once", "--build", rehearsed)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"The page is at http://127\.0\.0\.1:(\d+)", done.stdout)
+    assert found and found[1] != "7860"
+
+
+def test_an_interrupt_ends_the_page_and_is_no_failure(rehearsed: Path) -> None:
+    command = [sys.executable, "-m", "training", "rehearse", "--build", str(rehearsed)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    for line in process.stdout:
+        if "Ctrl-C" in line:
+            break
+    (page,) = psutil.Process(process.pid).children()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    assert not psutil.pid_exists(page.pid)
+
+
+def test_ctrl_c_in_a_terminal_is_a_success_for_make_too(rehearsed: Path, tmp_path: Path) -> None:
+    makefile = tmp_path / "Makefile"
+    command = f"{sys.executable} -m training rehearse --build {rehearsed}"
+    makefile.write_text(f"demo:\n\t@{command}\n")
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(ROOT)
+        os.execvp("make", ["make", "-f", str(makefile), "demo"])
+    said = b""
+    while b"Ctrl-C ends this" not in said:
+        said += os.read(terminal, 1000)
+    os.write(terminal, b"\x03")
+    with pytest.raises(OSError):  # the terminal ends with its last process
+        while os.read(terminal, 1000):
+            pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

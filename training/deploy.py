@@ -1,0 +1,112 @@
+"""`space/` and the published release → the Space that serves exactly that commit.
+
+Seventh stage: reads `build/published.json`; one commit to the Space, and it waits until that runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+from huggingface_hub.repocard import metadata_load, metadata_save
+
+from training.hub import commit_folder, explained, find_or_create
+from training.stage import StageError, fresh_folder, read_json, write_json
+
+SPACE = Path(__file__).parents[1] / "space"
+SERVED = ("model.tflite", "metrics.json")
+WORKING = {"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"}
+LIMIT_SECONDS, POLL_SECONDS = 900.0, 0.5
+LAST_LINES = 8
+
+log = logging.getLogger(__name__)
+
+
+class DeployError(StageError):
+    """The Space does not run; the message ends with its log's last lines."""
+
+
+def deploy(build: Path, id: str, limit: float = LIMIT_SECONDS) -> None:
+    """Make the Space serve the release of `build/published.json`, and wait until it runs.
+
+    Args:
+        build: The build folder.
+        id: The Space, "name/space"; it is created if the token may.
+        limit: Seconds it may take to build and start.
+
+    Raises:
+        DeployError: If it does not run in time.
+        RefusedError: If the Hub refuses.
+    """
+    release = read_json(build / "published.json", "python -m training publish")
+    hub = HfApi()
+    stage_space(build / "space", id, release)
+    with explained(id, "space"):
+        head = find_or_create(hub, id, "space")
+        message = f"Serve {release['id']} {release['version']}"
+        commit = commit_folder(hub, id, "space", build / "space", head, message)
+        log.info("Deployed: %s at %.7s", id, commit)
+        wait_until_it_runs(hub, id, commit, limit)
+
+
+def stage_space(folder: Path, id: str, release: dict[str, Any]) -> None:
+    """Lay out what the Space will hold: `space/`, the release it serves, and the pins of both.
+
+    Args:
+        folder: What to write.
+        id: The Space, for the snippet on its page.
+        release: Its id, commit and version.
+    """
+    with fresh_folder(folder) as place:
+        shutil.copytree(
+            SPACE, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".*")
+        )
+        write_json(place / "release.json", release)
+        readme = place / "README.md"
+        readme.write_text(readme.read_text("utf-8").replace("user/space", id), "utf-8")
+        front_matter = (metadata_load(readme) or {}) | {
+            "sdk_version": pinned(place / "requirements.txt", "gradio"),
+            "models": [release["id"]],
+            "preload_from_hub": [f"{release['id']} {','.join(SERVED)} {release['commit']}"],
+        }
+        metadata_save(readme, front_matter)
+
+
+def pinned(requirements: Path, package: str) -> str:
+    """Return the version that a requirements file pins a package to."""
+    lines = requirements.read_text("utf-8").splitlines()
+    (version,) = (line.split("==")[1].split()[0] for line in lines if line.startswith(package))
+    return version
+
+
+def wait_until_it_runs(hub: HfApi, id: str, commit: str, limit: float) -> None:
+    """Wait until the Space runs this commit.
+
+    Raises:
+        DeployError: If it ends in another stage or is not there in time.
+    """
+    deadline, said = time.monotonic() + limit, ""
+    while time.monotonic() < deadline:
+        runtime = hub.get_space_runtime(id)
+        if runtime.stage != said:
+            said = runtime.stage
+            log.info("The Space is %s", said)
+        is_this = runtime.raw.get("sha", commit) == commit  # else it is about to be replaced
+        if is_this and runtime.stage == "RUNNING":
+            return
+        if is_this and runtime.stage not in WORKING:
+            raise DeployError(f"The Space {id} ended in {said}. {last_lines(hub, id, said)}")
+        time.sleep(POLL_SECONDS)
+    raise DeployError(
+        f"The Space {id} is still {said} after {limit:.0f} s. {last_lines(hub, id, said)}"
+    )
+
+
+def last_lines(hub: HfApi, id: str, stage: str) -> str:
+    """Return the end of the log that tells why."""
+    lines = list(hub.fetch_space_logs(id, build="RUN" not in stage))[-LAST_LINES:]
+    return "Its log ends with:\n" + "".join(lines) if lines else "Its log is empty."
