@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ROOT, run_training
 
-COMMANDS = ("train", "evaluate", "card", "demo")
+COMMANDS = ("train", "evaluate", "card", "publish", "deploy", "verify", "rehearse")
 SAYS = {
     "no such preset": (["train", "--preset", "slow"], "invalid choice: 'slow'.*quick"),
     "no such command": (["trian"], "invalid choice: 'trian'.*train"),
@@ -18,7 +18,8 @@ SAYS = {
         ["train", "--preset", "quick", "--build", "/dev/null/build"],
         "/dev/null/build/training cannot be written .*--build FOLDER",
     ),
-    "unwritable demo": (["demo", "--build", "/dev/null/build"], "cannot be written"),
+    "nothing published": (["deploy", "--build", "{tmp}"], "HF_SPACE_ID is '', not a repository"),
+    "unwritable rehearsal": (["rehearse", "--build", "/dev/null/build"], "cannot be written"),
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from training.config import PRESETS
 from training.local_hub.mnist import seed_mnist
 from training.local_hub.server import running_hub
-from training.stage import read_json
+from training.stage import read_json, writing
 
 # Imports no Hub library: those read HF_ENDPOINT when first imported, and the Hub is not up yet.
 
@@ -50,6 +50,8 @@ def rehearse(build: Path, preset: str | None, once: bool) -> None:
 def local_hub(build: Path) -> Iterator[None]:
     """Run a local Hub with MNIST in it, and point this process's Hub libraries at it."""
     folder = build / "hub"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with running_hub(folder) as endpoint:
         os.environ |= {
             "HF_ENDPOINT": endpoint,
