@@ -177,16 +177,19 @@ def test_a_truncated_parquet_file_is_one_clear_error(tmp_path: Path, mnist: Arra
     shutil.rmtree(folder)
 
 
-def test_the_hub_and_the_offline_copy_end_in_the_same_arrays(mnist: Arrays, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("host", "origin"), [("localhost", "hub"), ("127.0.0.1", "offline copy")])
+def test_the_hub_and_the_offline_copy_end_in_the_same_arrays(
+    mnist: Arrays, tmp_path: Path, host: str, origin: str
+) -> None:
     seed_mnist(tmp_path / "hub", mnist)
     code = "from training.data import load_mnist; print(load_mnist()[1])"  # checks every sha256
     with running_hub(tmp_path / "hub") as endpoint:
         environment = os.environ | {
-            "HF_ENDPOINT": endpoint,
+            "HF_ENDPOINT": endpoint.replace("127.0.0.1", host),
             "HF_HOME": str(tmp_path / "home"),
             "HF_HUB_DISABLE_XET": "1",
         }
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
         )
-    assert done.stdout == "hub\n", done.stderr
+    assert done.stdout == f"{origin}\n", done.stderr

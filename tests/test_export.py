@@ -16,6 +16,7 @@ FILES = {
     "README.md",
     "config.json",
     "figures",
+    "golden",
     "history.json",
     "layers.tflite",
     "metadata.json",

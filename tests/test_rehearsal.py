@@ -57,6 +57,7 @@ def test_a_second_rehearsal_neither_trains_nor_publishes(rehearsed: Path) -> Non
     assert before[0] in done.stdout
 
 
+@pytest.mark.slow  # it is scored on everything
 def test_what_is_not_as_it_was_scored_is_scored_anew_without_training(
     rehearsed: Path, tmp_path: Path
 ) -> None:
