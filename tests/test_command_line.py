@@ -6,7 +6,17 @@ import pytest
 
 from tests.conftest import ROOT, run_training
 
-COMMANDS = ("train", "evaluate", "card", "publish", "deploy", "verify", "rehearse")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "card",
+    "publish",
+    "deploy",
+    "verify",
+    "rehearse",
+    "rollback",
+    "releases",
+)
 SAYS = {
     "no such preset": (["train", "--preset", "slow"], "invalid choice: 'slow'.*quick"),
     "no such command": (["trian"], "invalid choice: 'trian'.*train"),

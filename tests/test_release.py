@@ -8,20 +8,27 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, hf_api
 
 from tests.conftest import ROOT, run_training
-from training import deploy
-from training.card import README
+from training import deploy, hub
+from training.card import README, render_card
 from training.deploy import DeployError
 from training.local_hub.access import Token
 from training.local_hub.server import running_hub
 from training.local_hub.storage import Commit, Repository
+from training.publish import publish
+from training.rollback import or_put_back, roll_back
+from training.stage import StageError, describe_files
+from training.verify import VerifyError, check, read_deployed, verify
 
 MODEL, SPACE = "local/handwritten-digits", "local/draw-a-digit"
 TOKENS = {
@@ -29,7 +36,6 @@ TOKENS = {
     "hf_other": Token("other"),
     "hf_one": Token("local", frozenset({f"model {MODEL}"})),
 }
-LIMIT = 90.0
 
 
 @dataclass
@@ -154,7 +160,6 @@ def test_what_the_gate_refuses_is_forced_with_a_reason_that_card_and_tag_state(
         ({"HF_TOKEN": "hf_unknown"}, r"refused \(HTTP 401\)\. Set HF_TOKEN"),
         ({"HF_TOKEN": "hf_other"}, r"refused \(HTTP 403\)\. The token may not write"),
         ({"HF_TOKEN": "hf_one"}, r"refused \(HTTP 401\).*create it by hand at http.*/new: a"),
-        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, r"could not be reached \(ConnectError\)"),
     ],
 )
 def test_a_refusal_is_one_sentence_that_says_what_to_do(
@@ -170,6 +175,89 @@ def test_a_refusal_is_one_sentence_that_says_what_to_do(
 def test_a_token_for_this_repository_alone_is_enough_where_it_exists(release: Release) -> None:
     release.hub.create_repo(MODEL)
     assert release.run("publish", HF_TOKEN="hf_one").returncode == 0
+
+
+def test_of_two_releases_at_the_same_moment_one_wins_and_the_other_says_so(
+    release: Release, tmp_path: Path
+) -> None:
+    release.hub.create_repo(MODEL)
+    builds = [release.build, Path(shutil.copytree(release.build, tmp_path / "second"))]
+    other_reader(builds[1])
+    late = {"wanted": f"POST /api/models/{MODEL}/commit/main", "answer": "delay", "seconds": 6.0}
+    httpx.post(f"{release.endpoint}/_faults", json=late)
+    environment = os.environ | release.environment
+    command = [sys.executable, "-m", "training", "publish", "--build"]
+    both = [
+        subprocess.Popen(
+            [*command, str(build)], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        for build in builds
+    ]
+    said = [process.communicate()[1].splitlines()[-1] for process in both]
+    codes = [process.returncode for process in both]
+    assert sorted(codes) == [0, 1], said
+    assert (
+        "Someone else changed it at the same moment, and nothing was done" in said[codes.index(1)]
+    )
+    (commit, _), (tagged,) = release.commits(), release.tags().values()
+    assert tagged == commit.id
+    won, lost = builds[codes.index(0)], builds[codes.index(1)]
+    assert json.loads((won / "published.json").read_text())["commit"] == commit.id
+    assert not (lost / "published.json").exists()
+
+
+def test_a_token_is_seen_nowhere_but_by_the_hub(build: Path, tmp_path: Path) -> None:
+    planted = "hf_" + "Planted7" * 4
+    seen: list[str] = []
+
+    def look_at_processes() -> None:
+        while not done.wait(0.05):
+            for process in psutil.process_iter(["cmdline"]):
+                seen.extend(process.info["cmdline"] or [])
+
+    done = threading.Event()
+    with running_hub(tmp_path / "hub", tokens={planted: Token("local")}) as endpoint:
+        release = release_on(tmp_path, endpoint, build)
+        watch = threading.Thread(target=look_at_processes)
+        watch.start()
+        for command in ("publish", "deploy", "verify"):  # refused, did it not reach the Hub
+            said = release.run(command, HF_TOKEN=planted)
+            assert said.returncode == 0, said.stderr
+            assert planted not in said.stdout + said.stderr
+        done.set()
+        watch.join()
+        pages = [child for child in psutil.Process().children() if "app.py" in child.cmdline()]
+        assert pages and not any(planted in page.environ().values() for page in pages)
+    assert any("deploy" in word for word in seen) and not any(planted in word for word in seen)
+    files = [file for file in tmp_path.rglob("*") if file.is_file() and not file.is_symlink()]
+    assert len(files) > 100
+    assert not [file for file in files if planted.encode() in file.read_bytes()]
+
+
+def keyless(release: Release, resource: str) -> dict[str, str]:
+    """What a step of a workflow has in its environment, and no other token."""
+    return {
+        "GITHUB_ACTIONS": "true",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{release.endpoint}/_actions/identity?",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "workflow",
+        "HF_OIDC_RESOURCE": resource,
+        "HF_TOKEN": "",
+    }
+
+
+def test_a_workflow_publishes_without_a_key_where_the_repositories_are(release: Release) -> None:
+    done = release.run("publish", **keyless(release, MODEL))
+    assert done.returncode == 1
+    assert re.search(r"HTTP 401.*create it by hand at .*/new: a token for one", done.stderr)
+    release.hub.create_repo(MODEL)
+    done = release.run("publish", **keyless(release, f"spaces/{SPACE}"))
+    assert done.returncode == 1 and "HTTP 403" in done.stderr
+    done = release.run("publish", **keyless(release, "other/digits"))
+    assert done.returncode == 1 and "Trusted Publisher" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = release.run("publish", **keyless(release, MODEL))
+    assert done.returncode == 0, done.stderr
+    assert len(release.tags()) == 1
 
 
 def test_the_live_space_serves_the_commit_that_was_published(live: Release) -> None:
@@ -206,17 +294,55 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), "utf-8")
 
 
+@pytest.fixture
+def here(live: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
+    """The same, for what is called in this process."""
+    call_from_here(live.endpoint, tmp_path, monkeypatch)
+    monkeypatch.setattr(deploy, "LIMIT_SECONDS", 60.0)
+    return live
+
+
+def call_from_here(endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point this process's Hub libraries at a Hub, as the environment does before an import."""
+    template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(hf_api.api, "endpoint", endpoint)
+    monkeypatch.setenv("HF_TOKEN", "hf_local")
+
+
+BROKEN = "local/broken"
+
+
+@pytest.mark.slow  # each starts three Spaces
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
         ("requirements.txt", "numpy==2.4.6", "numpy==0.0.1", r"BUILD_ERROR.*numpy==0\.0\.1"),
         ("requirements.txt", "scipy==", "# scipy==", r"RUNTIME_ERROR.*No module named 'scipy'"),
         ("app.py", "satisfy_zero_gpu()\n", "sys.exit('no more')\n", "RUNTIME_ERROR.*no more"),
+        (
+            "reader/classifier.py",
+            "confidence = max(prob",
+            "confidence = min(prob",
+            r"20 of 22 golden drawings otherwise than the release did: 0-0\.png unsure \([\d.]+\) "
+            "instead of 0 ",
+        ),
+        ("app.py", '"version": release.version', '"version": ""', "broken serves .* not "),
+        ("app.py", 'api_name="classify"', 'api_name="read"', "broken does not answer"),
     ],
-    ids=["wrong pin", "missing requirement", "crash at start"],
+    ids=[
+        "wrong pin",
+        "missing requirement",
+        "crash",
+        "wrong answers",
+        "other release",
+        "no answer",
+    ],
 )
-def test_a_space_that_does_not_run_fails_to_deploy_with_the_end_of_its_log(
-    live: Release,
+def test_a_broken_space_is_seen_and_put_back(
+    here: Release,
     broken: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -224,61 +350,80 @@ def test_a_space_that_does_not_run_fails_to_deploy_with_the_end_of_its_log(
     new: str,
     said: str,
 ) -> None:
+    monkeypatch.setattr(hub, "PAUSES", (0.1,))
+    intact = (broken / name).read_text("utf-8")
+    deploy.deploy(here.build, BROKEN)
+    before = here.commits("space", BROKEN)[0]
     edit(broken / name, old, new)
-    monkeypatch.setattr(constants, "ENDPOINT", live.endpoint)
-    monkeypatch.setenv("HF_TOKEN", "hf_local")
-    with pytest.raises(DeployError) as caught:
-        deploy.deploy(live.build, "local/broken", LIMIT)
+    (broken / "notes.txt").write_text("of no use")
+    with pytest.raises((DeployError, VerifyError)) as caught, or_put_back(BROKEN):
+        deploy.deploy(here.build, BROKEN)
+        verify(here.build, BROKEN)
+    (broken / name).write_text(intact, "utf-8")
     assert re.search(said, str(caught.value), re.DOTALL), caught.value
+    version = json.loads((here.build / "published.json").read_text())["version"]
+    assert str(caught.value).endswith(f"is back on {MODEL} {version}, which answers.")
+    after, bad, *_ = here.commits("space", BROKEN)
+    assert after.files == before.files and "notes.txt" in bad.files
+    assert verify(here.build, BROKEN)
 
 
-def test_a_pin_of_a_release_that_is_not_there_fails_to_deploy(
-    live: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_first_space_that_does_not_run_has_nothing_to_be_put_back(
+    here: Release, tmp_path: Path
 ) -> None:
     nowhere = {"id": MODEL, "commit": "0" * 40, "version": "v2000.01.01.1"}
     (tmp_path / "published.json").write_text(json.dumps(nowhere))
-    monkeypatch.setattr(constants, "ENDPOINT", live.endpoint)
-    monkeypatch.setenv("HF_TOKEN", "hf_local")
-    with pytest.raises(DeployError, match=r"RUNTIME_ERROR(.|\n)*could not be downloaded"):
-        deploy.deploy(tmp_path, "local/broken", LIMIT)
+    with pytest.raises(DeployError) as caught, or_put_back("local/first"):
+        deploy.deploy(tmp_path, "local/first")
+    said = r"RUNTIME_ERROR.*could not be downloaded.*put back either: .*has served nothing before"
+    assert re.search(said, str(caught.value), re.DOTALL), caught.value
 
 
 def test_a_space_that_is_not_up_in_time_fails_to_deploy(
-    live: Release, broken: Path, monkeypatch: pytest.MonkeyPatch
+    here: Release, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edit(broken / "app.py", "def main() -> None:", "import time\n\n\ndef main() -> None:")
+    edit(broken / "app.py", "import sys\n", "import sys\nimport time\n")
     edit(broken / "app.py", "satisfy_zero_gpu()\n", "time.sleep(60)\n")
-    monkeypatch.setattr(constants, "ENDPOINT", live.endpoint)
-    monkeypatch.setenv("HF_TOKEN", "hf_local")
+    monkeypatch.setattr(deploy, "LIMIT_SECONDS", 6.0)
     with pytest.raises(DeployError, match="still APP_STARTING after 6 s"):
-        deploy.deploy(live.build, "local/broken", 6)
+        deploy.deploy(here.build, "local/slow")
 
 
-def test_wrong_golden_answers_are_seen(
-    live: Release, broken: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    edit(broken / "reader" / "classifier.py", "confidence = max(prob", "confidence = min(prob")
-    (broken / "notes.txt").write_text("of no use")
-    with monkeypatch.context() as patched:
-        patched.setattr(constants, "ENDPOINT", live.endpoint)
-        patched.setenv("HF_TOKEN", "hf_local")
-        deploy.deploy(live.build, "local/wrong", LIMIT)
-    done = live.run("verify", HF_SPACE_ID="local/wrong")
-    assert done.returncode == 1
-    assert re.search(
-        r"local/wrong answers 20 of 22 golden drawings otherwise than the release did: 0-0\.png "
-        r"unsure \([\d.]+\) instead of 0 ",
-        done.stderr.splitlines()[-1],
-    ), done.stderr
-    assert "notes.txt" in live.commits("space", "local/wrong")[0].files
-    assert live.run("deploy", HF_SPACE_ID="local/wrong").returncode == 0
-    assert "notes.txt" not in live.commits("space", "local/wrong")[0].files
+@pytest.mark.slow
+def test_an_earlier_release_is_put_back_by_its_version(here: Release, tmp_path: Path) -> None:
+    first = json.loads((here.build / "published.json").read_text())
+    build = Path(shutil.copytree(here.build, tmp_path / "build"))
+    other_reader(build)
+    second = publish(build, MODEL)
+    deploy.deploy(build, "local/two")
+    assert check(second, "local/two")
+    roll_back(build, MODEL, "local/two", first["version"])
+    assert read_deployed("local/two") == first == json.loads((build / "published.json").read_text())
+    roll_back(build, MODEL, "local/two", second["version"])
+    assert here.commits("space", "local/two")[0].message.startswith("Put back ")
+    assert check(second, "local/two")
+    listed = here.run("releases").stdout.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [second["version"], first["version"]]
+    assert re.search(r"9\d\.\d\d % +99\.\d\d %$", listed[1])
+    with pytest.raises(StageError, match=f"no release v1; there are: {second['version']}, v"):
+        roll_back(build, MODEL, "local/two", "v1")
+
+
+def other_reader(build: Path) -> None:
+    """Make another release of a build: its reader has another comment."""
+    folder = build / "model"
+    with (folder / "preprocessing.py").open("a") as file:
+        file.write("# another\n")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["files"] = describe_files(folder)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    render_card(build)
 
 
 def test_a_space_that_is_not_there_does_not_answer(live: Release) -> None:
     done = live.run("verify", HF_SPACE_ID="local/nothing")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: The Space local/nothing does not answer")
+    assert "local/nothing refused (HTTP 404). There is no such space" in done.stderr
 
 
 def python_blocks(document: Path) -> list[str]:
@@ -320,15 +465,12 @@ def run_snippet(live: Release, code: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_a_space_that_serves_another_commit_is_seen(live: Release) -> None:
+def test_a_space_that_is_to_serve_another_release_is_not_blamed(live: Release) -> None:
     file = live.build / "published.json"
-    made = live.hub.upload_file(
-        path_or_fileobj=b"later", path_in_repo="notes.txt", repo_id=MODEL, commit_message="Later"
-    )
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"commit": made.oid}))
+    published = file.read_text()
+    file.write_text(json.dumps(json.loads(published) | {"version": "v2000.01.01.1"}))
     done = live.run("verify")
+    file.write_text(published)
     assert done.returncode == 1
-    assert re.search(
-        rf"serves {MODEL} v.* at [0-9a-f]{{40}}, not {MODEL} v.* at {made.oid}\. Deploy it",
-        done.stderr.splitlines()[-1],
-    )
+    assert re.search(rf"is to serve {MODEL} v.*, not {MODEL} v2000.* Deploy it", done.stderr)
+    assert "put back" not in done.stderr

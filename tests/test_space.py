@@ -19,7 +19,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from space.drawing_pad import PEN_WIDTH, SIDE, UNITS, DrawingError, draw_strokes
-from training.bench import SPACE_COMMAND
+from training.bench import SPACE_COMMAND, running_space
 from training.deploy import SPACE
 
 EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
@@ -143,6 +143,19 @@ def test_without_a_model_the_space_says_so_and_stops(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"There is no model at {tmp_path / 'nothing'}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("zero", [True, False])
+def test_zero_gpu_is_named_a_function_and_nothing_else_is(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero: bool
+) -> None:
+    (tmp_path / "spaces.py").write_text("def GPU(function): print('named', flush=True)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    if zero:
+        monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    (tmp_path / "model").symlink_to(model_dir)
+    with running_space(tmp_path):
+        assert ("named" in (tmp_path / "space.log").read_text()) == zero
 
 
 def test_space_is_built_with_the_pinned_gradio() -> None:

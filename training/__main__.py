@@ -30,7 +30,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("training").setLevel(logging.INFO)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # warns where nothing changed
     try:
         options.command(options)
     except StageError as error:
@@ -79,6 +78,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add_command(commands, "deploy", run_deploy, "make the Space HF_SPACE_ID serve it")
     add_command(commands, "verify", run_verify, "ask the Space what the release has answered")
+    rollback = add_command(commands, "rollback", run_rollback, "make the Space serve a version")
+    rollback.epilog = "example:\n  python -m training rollback v2026.11.23.1"
+    rollback.add_argument("version", metavar="VERSION", help="a release's tag, vYYYY.MM.DD.N")
+    add_command(commands, "releases", run_releases, "list the releases with their numbers")
     rehearse = add_command(
         commands, "rehearse", run_rehearse, "all of it on a Hub of its own, then the page"
     )
@@ -152,15 +155,36 @@ def run_publish(options: argparse.Namespace) -> None:
 def run_deploy(options: argparse.Namespace) -> None:
     """Deploy."""
     from training.deploy import deploy
+    from training.rollback import or_put_back
 
-    deploy(options.build, repository("HF_SPACE_ID"))
+    space = repository("HF_SPACE_ID")
+    with or_put_back(space):
+        deploy(options.build, space)
 
 
 def run_verify(options: argparse.Namespace) -> None:
     """Verify."""
+    from training.rollback import or_put_back
     from training.verify import verify
 
-    verify(options.build, repository("HF_SPACE_ID"))
+    space = repository("HF_SPACE_ID")
+    with or_put_back(space):
+        verify(options.build, space)
+
+
+def run_rollback(options: argparse.Namespace) -> None:
+    """Roll back."""
+    from training.rollback import roll_back
+
+    model, space = repository("HF_MODEL_ID"), repository("HF_SPACE_ID")
+    roll_back(options.build, model, space, options.version)
+
+
+def run_releases(_: argparse.Namespace) -> None:
+    """List the releases."""
+    from training.rollback import list_releases, table
+
+    print(table(list_releases(repository("HF_MODEL_ID"))))
 
 
 def run_rehearse(options: argparse.Namespace) -> None:

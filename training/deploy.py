@@ -8,19 +8,20 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.repocard import metadata_load, metadata_save
 
-from training.hub import commit_folder, explained, find_or_create
+from training.hub import commit_folder, find_or_create, persist
 from training.stage import StageError, fresh_folder, read_json, write_json
 
 SPACE = Path(__file__).parents[1] / "space"
 SERVED = ("model.tflite", "metrics.json")
 WORKING = {"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"}
-LIMIT_SECONDS, POLL_SECONDS = 900.0, 0.5
+LIMIT_SECONDS, POLL_SECONDS = 900.0, 0.5  # of building and starting
 LAST_LINES = 8
 
 log = logging.getLogger(__name__)
@@ -30,27 +31,30 @@ class DeployError(StageError):
     """The Space does not run; the message ends with its log's last lines."""
 
 
-def deploy(build: Path, id: str, limit: float = LIMIT_SECONDS) -> None:
+def deploy(build: Path, id: str) -> None:
     """Make the Space serve the release of `build/published.json`, and wait until it runs.
 
     Args:
         build: The build folder.
         id: The Space, "name/space"; it is created if the token may.
-        limit: Seconds it may take to build and start.
 
     Raises:
         DeployError: If it does not run in time.
         RefusedError: If the Hub refuses.
     """
     release = read_json(build / "published.json", "python -m training publish")
-    hub = HfApi()
     stage_space(build / "space", id, release)
-    with explained(id, "space"):
-        head = find_or_create(hub, id, "space")
-        message = f"Serve {release['id']} {release['version']}"
-        commit = commit_folder(hub, id, "space", build / "space", head, message)
-        log.info("Deployed: %s at %.7s", id, commit)
-        wait_until_it_runs(hub, id, commit, limit)
+    message = f"Serve {release['id']} {release['version']}"
+    persist(partial(deploy_once, build / "space", id, message), id, "space")
+
+
+def deploy_once(folder: Path, id: str, message: str) -> None:
+    """Go on from what the Space holds: commit what differs, and wait until it runs."""
+    hub = HfApi()
+    head = find_or_create(hub, id, "space")
+    commit = commit_folder(hub, id, "space", folder, head, message)
+    log.info("Deployed: %s at %.7s", id, commit)
+    wait_until_it_runs(hub, id, commit)
 
 
 def stage_space(folder: Path, id: str, release: dict[str, Any]) -> None:
@@ -83,13 +87,13 @@ def pinned(requirements: Path, package: str) -> str:
     return version
 
 
-def wait_until_it_runs(hub: HfApi, id: str, commit: str, limit: float) -> None:
+def wait_until_it_runs(hub: HfApi, id: str, commit: str) -> None:
     """Wait until the Space runs this commit.
 
     Raises:
         DeployError: If it ends in another stage or is not there in time.
     """
-    deadline, said = time.monotonic() + limit, ""
+    deadline, said = time.monotonic() + LIMIT_SECONDS, ""
     while time.monotonic() < deadline:
         runtime = hub.get_space_runtime(id)
         if runtime.stage != said:
@@ -102,7 +106,7 @@ def wait_until_it_runs(hub: HfApi, id: str, commit: str, limit: float) -> None:
             raise DeployError(f"The Space {id} ended in {said}. {last_lines(hub, id, said)}")
         time.sleep(POLL_SECONDS)
     raise DeployError(
-        f"The Space {id} is still {said} after {limit:.0f} s. {last_lines(hub, id, said)}"
+        f"The Space {id} is still {said} after {LIMIT_SECONDS:.0f} s. {last_lines(hub, id, said)}"
     )
 
 

@@ -1,21 +1,39 @@
-"""What publishing and deploying ask of the Hub: a repository, one commit, and plain refusals."""
+"""What publishing and deploying ask of the Hub: a repository, one commit, patience, plain words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from httpx2 import HTTPError  # what its clients raise: it comes with huggingface_hub
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from httpx2 import Client, HTTPError  # huggingface_hub's own, and what it raises
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    constants,
+    set_client_factory,
+)
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OIDCError,
+    RepositoryNotFoundError,
+)
 
 from training.stage import StageError
 
+T = TypeVar("T")
 Kind = Literal["model", "space"]
 KEPT = frozenset({".gitattributes"})  # the Hub's own
 NEW_PAGE = {"model": "new", "space": "new-space"}
+ANSWER_SECONDS = 60.0  # for any answer, or the next part of it
+RETRIED = frozenset({0, 408, 429, 500, 502, 503, 504})  # 0: nothing answered
+PAUSES, LONGEST_PAUSE = (1.0, 2.0, 4.0, 8.0, 16.0), 300.0  # seconds; the latter if asked for
+
+log = logging.getLogger(__name__)
 
 
 class RefusedError(StageError):
@@ -67,31 +85,72 @@ def commit_folder(hub: HfApi, id: str, kind: Kind, folder: Path, head: str, mess
     return str(made.oid)
 
 
-@contextmanager
-def explained(id: str, kind: Kind = "model") -> Iterator[None]:
-    """Turn the Hub's refusals into one sentence that says what to do.
+def persist(stage: Callable[[], T], id: str, kind: Kind = "model") -> T:
+    """Run what may be run again until the Hub takes it, with growing pauses; return its result.
+
+    Args:
+        stage: Asks something of the Hub; run again, it goes on from what is there.
+        id: The repository this is about, "name/repository".
+        kind: What that is.
 
     Raises:
-        RefusedError: In the place of the client's errors.
+        RefusedError: If the Hub refuses for good, or still does not answer after all pauses.
     """
+    pauses = iter(PAUSES)
+    while True:
+        try:
+            return stage()
+        except OIDCError as error:
+            raise RefusedError(
+                "HF_OIDC_RESOURCE is set, but nothing vouches for this workflow "
+                f"({error}). Give the job the permission id-token: write, or unset it."
+            ) from error
+        except (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+            status, asked = look_into(error)
+            pause = next(pauses, None)
+            if pause is None or status not in RETRIED:
+                raise RefusedError(explain(error, status, id, kind)) from error
+            log.info("No answer from the Hub (%s): again in %.0f s", status or "none", pause)
+            time.sleep(max(pause, min(asked, LONGEST_PAUSE)))
+
+
+def look_into(error: Exception) -> tuple[int, float]:
+    """Return an error's HTTP status, 0 where nothing answered, and the seconds it asks to wait."""
+    if isinstance(error, LocalEntryNotFoundError):  # a download's, in the place of the real one
+        cause = error.__cause__
+        return look_into(cause) if isinstance(cause, Exception) else (0, 0.0)
+    if not isinstance(error, HfHubHTTPError):
+        return 0, 0.0
+    asked = error.response.headers.get("Retry-After", "")
+    return error.response.status_code, float(asked) if asked.isdigit() else 0.0
+
+
+def explain(error: Exception, status: int, id: str, kind: Kind) -> str:
+    """Turn a refusal into one sentence that says what to do."""
     page = f"{constants.ENDPOINT}/{'spaces/' if kind == 'space' else ''}{id}"
     by_hand = f"{constants.ENDPOINT}/{NEW_PAGE[kind]}"
-    try:
-        yield
-    except HfHubHTTPError as error:
-        status = error.response.status_code
-        advice = {
-            401: f"Set HF_TOKEN to a token that may write it, or, if there is no {kind} {id} yet, "
-            f"create it by hand at {by_hand}: a token for one repository cannot",
-            402: "A Gradio Space on this hardware needs a PRO account; create one on ZeroGPU, "
-            f"which is free, by hand at {by_hand}",
-            403: "The token may not write it: give the token this repository, or take another",
-            404: f"There is no such {kind}: create it by hand at {by_hand}",
-            412: "Someone else changed it at the same moment, and nothing was done: run it again",
-        }.get(status, "Run it again: it goes on where it stopped")
-        raise RefusedError(f"{page} refused (HTTP {status}). {advice}.") from error
-    except (HTTPError, OSError) as error:
-        raise RefusedError(
+    if not status:
+        return (
             f"{page} could not be reached ({type(error).__name__}). "
             "Check the connection and run it again: it goes on where it stopped."
-        ) from error
+        )
+    advice = {
+        401: f"Set HF_TOKEN to a token that may write it, or, if there is no {kind} {id} yet, "
+        f"create it by hand at {by_hand}: a token for one repository cannot",
+        402: "A Gradio Space on this hardware needs a PRO account; create one on ZeroGPU, "
+        f"which is free, by hand at {by_hand}",
+        403: "The token may not write it: give it this repository, or take another; in a workflow, "
+        "add that to the repository's Trusted Publishers",
+        404: f"There is no such {kind}: create it by hand at {by_hand}",
+        412: "Someone else changed it at the same moment, and nothing was done: run it again",
+    }.get(status, "Run it again: it goes on where it stopped")
+    return f"{page} refused (HTTP {status}). {advice}."
+
+
+def make_client() -> Client:
+    """Make what the Hub's library asks through: as its own, but it does not wait for ever."""
+    return Client(follow_redirects=True, timeout=ANSWER_SECONDS)
+
+
+set_client_factory(make_client)
+logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # warns where nothing changed

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import re
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from training.card import render_card
 from training.gate import judge, require_passed, table
-from training.hub import commit_folder, explained, find_or_create
+from training.hub import commit_folder, find_or_create, persist
 from training.stage import read_json, sha256, write_json, write_text
 
 EVALUATE = "python -m training evaluate"
@@ -45,43 +46,63 @@ def publish(build: Path, id: str, force: str = "") -> dict[str, str]:
         GateError: If the release must not be published.
         RefusedError: If the Hub refuses.
     """
-    folder, hub = build / "model", HfApi()
-    metrics = read_json(folder / "metrics.json", EVALUATE)
-    with explained(id):
-        head = find_or_create(hub, id, "model")
-        published = fetch_compared(hub, id, head, build / "before")
-        before = released(published)
-        tags = {
-            tag.name: tag.target_commit
-            for tag in hub.list_repo_refs(id).tags
-            if VERSION.fullmatch(tag.name)
-        }
-        if before and before["identity"] == identity(metrics):
-            version = before["version"]
-            head = tags.get(version, head)
-            log.info("%s holds this release already: %s", id, version)
-        else:
-            version = next_version(tags, datetime.now(UTC))
-            decide(build, published, force)
-            stamp(build, id, version, len(tags) + 1, force)
-            message = f"{version}\n\nForced: {force}" if force else version
-            head = commit_folder(hub, id, "model", folder, head, message)
-        if version not in tags:
-            hub.create_tag(id, tag=version, revision=head, tag_message=force or None)
-    release = {"id": id, "commit": head, "version": version}
+    release = persist(partial(publish_once, build, id, force), id)
     write_json(build / "published.json", release)
-    log.info("Published: %s %s at %.7s", id, version, head)
     return release
 
 
-def fetch_compared(hub: HfApi, id: str, commit: str, place: Path) -> Path | None:
-    """Fetch what a new release is compared with; None where nothing was released."""
+def publish_once(build: Path, id: str, force: str) -> dict[str, str]:
+    """Go on from what the Hub holds: nothing, the commit without its tag, or all of it."""
+    folder, hub = build / "model", HfApi()
+    metrics = read_json(folder / "metrics.json", EVALUATE)
+    head = find_or_create(hub, id, "model")
+    published = fetch_compared(hub, id, head)
+    before, tags = released(published), list_versions(hub, id)
+    if before and before["version"] not in tags:  # it ended there, or is about to do it
+        tag(hub, id, head, before)
+        tags[before["version"]] = head
+    if before and before["identity"] == identity(metrics):
+        version = before["version"]
+        head = tags[version]
+        log.info("%s holds this release already: %s at %.7s", id, version, head)
+    else:
+        version = next_version(tags, datetime.now(UTC))
+        decide(build, published, force)
+        release = stamp(build, id, version, len(tags) + 1, force)
+        message = f"{version}\n\nForced: {force}" if force else version
+        head = commit_folder(hub, id, "model", folder, head, message)
+        tag(hub, id, head, release)
+        log.info("Published: %s %s at %.7s", id, version, head)
+    return {"id": id, "commit": head, "version": version}
+
+
+def tag(hub: HfApi, id: str, commit: str, release: dict[str, Any]) -> None:
+    """Name a release's commit; somebody else may have done it meanwhile."""
+    hub.create_tag(
+        id,
+        tag=release["version"],
+        revision=commit,
+        tag_message=release["forced"] or None,
+        exist_ok=True,
+    )
+
+
+def list_versions(hub: HfApi, id: str) -> dict[str, str]:
+    """Return the commit of every release by its tag."""
+    tags = hub.list_repo_refs(id).tags
+    return {tag.name: tag.target_commit for tag in tags if VERSION.fullmatch(tag.name)}
+
+
+def fetch_compared(hub: HfApi, id: str, commit: str) -> Path | None:
+    """Fetch what a new release is compared with; None where nothing was released.
+
+    By the commit's id: by a name, a download that fails would end in an older copy.
+    """
     try:
-        for name in COMPARED:
-            hub.hf_hub_download(id, name, revision=commit, local_dir=place)
-    except EntryNotFoundError:
+        files = [hub.hf_hub_download(id, name, revision=commit) for name in COMPARED]
+    except RemoteEntryNotFoundError:
         return None
-    return place
+    return Path(files[0]).parent
 
 
 def released(published: Path | None) -> dict[str, Any] | None:
@@ -118,16 +139,17 @@ def decide(build: Path, published: Path | None, force: str) -> None:
         require_passed(checks)
 
 
-def stamp(build: Path, id: str, version: str, number: int, force: str) -> None:
+def stamp(build: Path, id: str, version: str, number: int, force: str) -> dict[str, Any]:
     """Write into metrics and card which release this is: the `number`th scored on the test set."""
     file = build / "model" / "metrics.json"
     metrics = read_json(file, EVALUATE)
-    metrics["release"] = {
+    release = {
         "id": id,
         "version": version,
         "number": number,
         "forced": force,
         "identity": identity(metrics),
     }
-    write_json(file, metrics)
+    write_json(file, metrics | {"release": release})
     render_card(build)
+    return release

@@ -111,11 +111,13 @@ def release(build: Path) -> str:
     from training.card import headline
     from training.deploy import deploy
     from training.publish import publish
+    from training.rollback import or_put_back
     from training.verify import verify
 
     published = publish(build, MODEL)
-    deploy(build, SPACE)
-    answers = verify(build, SPACE)
+    with or_put_back(SPACE):
+        deploy(build, SPACE)
+        answers = verify(build, SPACE)
     print(headline(read_json(build / "model" / "metrics.json", "python -m training evaluate")))
     print(f"\n{MODEL} {published['version']} at {published['commit']} answers:")
     for name, answer in answers[:: len(answers) // SHOWN][:SHOWN]:

@@ -7,19 +7,24 @@ differs.
 from __future__ import annotations
 
 import logging
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from gradio_client import Client, handle_file
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
+from training import hub
 from training.golden import ANSWERS
-from training.hub import explained
+from training.hub import persist
 from training.stage import StageError, read_json
 
 TOLERANCE = 1e-4  # of a probability
 LIMIT_SECONDS = 60.0  # for each answer; a sleeping Space needs some of them to wake
+
+Answers = list[tuple[str, dict[str, Any]]]  # of the Space, by the drawing's name
 
 log = logging.getLogger(__name__)
 
@@ -28,35 +33,60 @@ class VerifyError(StageError):
     """The Space does not answer as the release does; the message says what differs."""
 
 
-def verify(build: Path, id: str, limit: float = LIMIT_SECONDS) -> list[tuple[str, dict[str, Any]]]:
-    """Ask the Space for every golden drawing.
+def verify(build: Path, id: str) -> Answers:
+    """Ask the Space for every golden drawing of the release in `build/published.json`.
 
     Args:
         build: The build folder.
         id: The Space, "name/space".
-        limit: Seconds it may take for an answer.
 
     Returns:
         Each drawing's name and the Space's answer.
 
     Raises:
-        VerifyError: If it serves another commit, answers otherwise, or not at all.
+        VerifyError: If it answers otherwise, or not at all.
         RefusedError: If the release cannot be fetched.
+        StageError: If it is not to serve this release.
     """
     release = read_json(build / "published.json", "python -m training publish")
-    with explained(release["id"]):
-        fetched = snapshot_download(
-            release["id"], revision=release["commit"], allow_patterns="golden/*"
+    deployed = read_deployed(id)
+    if deployed != release:
+        raise StageError(
+            f"The Space {id} is to serve {deployed['id']} {deployed['version']}, not "
+            f"{release['id']} {release['version']}. Deploy it: python -m training deploy"
         )
+    return check(release, id)
+
+
+def read_deployed(id: str, commit: str | None = None) -> dict[str, str]:
+    """Return the release that a Space is to serve, at a commit of it or now."""
+
+    def fetch() -> str:
+        at = commit or HfApi().space_info(id).sha  # by a name it could be an older copy
+        return hf_hub_download(id, "release.json", repo_type="space", revision=at)
+
+    file = Path(persist(fetch, id, "space"))
+    release: dict[str, str] = read_json(file, "python -m training deploy")
+    return release
+
+
+def check(release: dict[str, str], id: str) -> Answers:
+    """Hold a Space's answers against a release's own.
+
+    Raises:
+        VerifyError: If it answers otherwise, or not at all.
+        RefusedError: If the release cannot be fetched.
+    """
+    wanted = {"revision": release["commit"], "allow_patterns": "golden/*"}
+    fetched = persist(partial(snapshot_download, release["id"], **wanted), release["id"])
     golden = Path(fetched) / "golden"
     expected = read_json(golden / ANSWERS, "python -m training publish")
-    answers = [(name, answer) for name, answer in ask(id, golden, list(expected), limit)]
+    answers = ask_patiently(id, golden, list(expected))
     served = answers[0][1]["model"]
     if served != release:
         raise VerifyError(
             f"The Space {id} serves {served['id']} {served['version']} at {served['commit']}, not "
-            f"{release['id']} {release['version']} at {release['commit']}. "
-            "Deploy it: python -m training deploy"
+            f"{release['id']} {release['version']} at {release['commit']}."
         )
     wrong = [(name, answer) for name, answer in answers if differs(answer, expected[name])]
     if wrong:
@@ -70,25 +100,33 @@ def verify(build: Path, id: str, limit: float = LIMIT_SECONDS) -> list[tuple[str
     return answers
 
 
-def ask(id: str, golden: Path, names: list[str], limit: float) -> list[tuple[str, dict[str, Any]]]:
-    """Send drawings to a Space, or to the page at a URL; return its answers.
+def ask_patiently(id: str, golden: Path, names: list[str]) -> Answers:
+    """Send drawings to a Space until it has answered; it may have to wake.
 
     Raises:
-        VerifyError: If one does not come in time.
+        VerifyError: If it does not.
     """
-    try:
-        client = Client(id, verbose=False, httpx_kwargs={"timeout": limit})
-        jobs = [
-            (name, client.submit(handle_file(golden / name), api_name="/classify"))
-            for name in names
-        ]
-        return [(name, job.result(limit)) for name, job in jobs]
-    except Exception as error:  # gradio_client's, httpx's and the page's own share no class
-        reason = " ".join(str(error).split())
-        raise VerifyError(
-            f"The Space {id} does not answer ({type(error).__name__}: {reason}). "
-            "Look at its log, or run verify again."
-        ) from error
+    pauses = iter(hub.PAUSES)
+    while True:
+        try:
+            return ask(id, golden, names)
+        except Exception as error:  # gradio_client's, the network's and the page's share no class
+            pause = next(pauses, None)
+            if pause is None:
+                reason = " ".join(str(error).split())
+                raise VerifyError(
+                    f"The Space {id} does not answer ({type(error).__name__}: {reason}). "
+                    "Look at its log, or run verify again."
+                ) from error
+            log.info("No answer from %s (%s): again in %.0f s", id, type(error).__name__, pause)
+            time.sleep(pause)
+
+
+def ask(id: str, golden: Path, names: list[str]) -> Answers:
+    """Send drawings to a Space; return its answers."""
+    client = Client(id, verbose=False, httpx_kwargs={"timeout": LIMIT_SECONDS})
+    jobs = {name: client.submit(handle_file(golden / name), api_name="/classify") for name in names}
+    return [(name, job.result(LIMIT_SECONDS)) for name, job in jobs.items()]
 
 
 def differs(answer: dict[str, Any], expected: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -10,6 +11,9 @@ from starlette.routing import Route
 
 from training.local_hub.reading import find_repository
 from training.local_hub.storage import HubError
+
+TRUSTING = "local"  # whose repositories have a Trusted Publisher
+WORKFLOW, IDENTITY = "workflow", "identity-for-"  # what a workflow shows, and is given to show
 
 
 @dataclass(frozen=True)
@@ -63,4 +67,30 @@ def whoami(request: Request) -> Response:
     return JSONResponse({"type": "user", "name": token.user, "orgs": [], "auth": auth})
 
 
-ROUTES = [Route("/api/whoami-v2", whoami)]
+def identify(request: Request) -> Response:
+    """Play the part of GitHub Actions: say which workflow asks, signed by nobody."""
+    if request.headers.get("Authorization") != f"Bearer {WORKFLOW}":
+        raise HubError(401, "Unauthorized", "This is no workflow's request token.")
+    return JSONResponse({"value": f"{IDENTITY}{request.query_params['audience']}"})
+
+
+async def exchange(request: Request) -> Response:
+    """Exchange a workflow's identity for a token that writes one repository of TRUSTING's."""
+    wanted = await request.json()
+    id = wanted["resource"].removeprefix("spaces/")
+    kind = "model" if id == wanted["resource"] else "space"
+    if wanted["subject_token"] != f"{IDENTITY}{str(request.base_url).rstrip('/')}":
+        raise HubError(401, "Unauthorized", "This is no identity for here.")
+    if not id.startswith(f"{TRUSTING}/"):
+        raise HubError(403, "Forbidden", f"{id} trusts no workflow: add a Trusted Publisher.")
+    secret = f"hf_jwt_{secrets.token_hex(16)}"
+    request.app.state.tokens[secret] = Token(TRUSTING, frozenset({f"{kind} {id}"}))
+    answer = {"access_token": secret, "token_type": "bearer", "expires_in": 3600}
+    return JSONResponse(answer)
+
+
+ROUTES = [
+    Route("/api/whoami-v2", whoami),
+    Route("/_actions/identity", identify),
+    Route("/oauth/token", exchange, methods=["POST"]),
+]

@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from training.local_hub import access, reading, spaces, writing
+from training.local_hub import access, faults, reading, spaces, writing
 from training.local_hub.access import Token
+from training.local_hub.faults import Faults, with_faults
 from training.local_hub.spaces import Spaces
 from training.local_hub.storage import HubError
 
@@ -48,7 +49,8 @@ def running_hub(folder: Path, port: int = 0, tokens: Mapping[str, Token] = TOKEN
     """
     hub = application(folder.resolve(), tokens)
     quiet: dict[str, Any] = {"lifespan": "off", "log_config": None, "timeout_graceful_shutdown": 1}
-    server = uvicorn.Server(uvicorn.Config(on_raw_path(hub), headers=[STAND_IN], **quiet))
+    app = with_faults(on_raw_path(hub), hub.state, lambda: setattr(server, "should_exit", True))
+    server = uvicorn.Server(uvicorn.Config(app, headers=[STAND_IN], **quiet))
     with socket.create_server((HOST, port)) as listener:  # requests can wait from here on
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
@@ -64,9 +66,10 @@ def running_hub(folder: Path, port: int = 0, tokens: Mapping[str, Token] = TOKEN
 
 def application(folder: Path, tokens: Mapping[str, Token]) -> Starlette:
     """Build the application."""
-    routes = [*access.ROUTES, *writing.ROUTES, *spaces.ROUTES, *reading.ROUTES]
+    routes = [*faults.ROUTES, *access.ROUTES, *writing.ROUTES, *spaces.ROUTES, *reading.ROUTES]
     hub = Starlette(routes=routes, exception_handlers={HubError: refuse})
-    hub.state.folder, hub.state.tokens, hub.state.spaces = folder, tokens, Spaces(folder)
+    hub.state.folder, hub.state.tokens, hub.state.spaces = folder, dict(tokens), Spaces(folder)
+    hub.state.faults = Faults()
     return hub
 
 
