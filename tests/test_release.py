@@ -112,7 +112,9 @@ def test_a_release_is_one_commit_with_everything_and_a_tag(release: Release) -> 
     assert published == {"id": MODEL, "commit": commit.id, "version": version}
     assert "| Test accuracy | 99." in (release.build / "gate.md").read_text()
     card = (release.build / "model" / "README.md").read_text()
-    assert f"{version}, release number 1 of `{MODEL}`: 1 has been\nscored on the test set" in card
+    assert (
+        f"{version} of `{MODEL}`. Releases scored on the test set so far, with this one: 1." in card
+    )
 
 
 def test_what_is_published_is_not_published_again(release: Release) -> None:

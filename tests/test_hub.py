@@ -1,0 +1,100 @@
+"""What is worth trying again, how long between, and what is said where it is not."""
+
+from __future__ import annotations
+
+import time
+
+import httpx2
+import pytest
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OIDCError
+
+from training.hub import LONGEST_PAUSE, PAUSES, RefusedError, persist
+
+ID = "someone/digits"
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    return waited
+
+
+def refusal(status: int, **headers: str) -> HfHubHTTPError:
+    request = httpx2.Request("GET", "http://hub")
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    response = httpx2.Response(status, headers=names, request=request)
+    return HfHubHTTPError("refused", response=response)
+
+
+def failing(*errors: Exception) -> tuple[str, list[Exception]]:
+    left = list(errors)
+
+    def stage() -> str:
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return persist(stage, ID), left
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal(429),
+        refusal(500),
+        refusal(503),
+        httpx2.ReadTimeout("late"),
+        httpx2.ConnectError("no"),
+        httpx2.RemoteProtocolError("dropped"),
+        LocalEntryNotFoundError("a download's, for any of these"),
+    ],
+    ids=repr,
+)
+def test_what_may_pass_is_tried_again_with_growing_pauses(
+    error: Exception, pauses: list[float]
+) -> None:
+    assert failing(error, error, error) == ("done", [])
+    assert pauses == list(PAUSES[:3]) == sorted(pauses)
+
+
+@pytest.mark.parametrize(("asked", "waited"), [("7", 7.0), ("9999", LONGEST_PAUSE), ("soon", 1.0)])
+def test_a_pause_is_as_long_as_the_hub_asks_within_reason(
+    asked: str, waited: float, pauses: list[float]
+) -> None:
+    assert failing(refusal(429, Retry_After=asked)) == ("done", [])
+    assert pauses == [waited]
+
+
+def test_patience_ends(pauses: list[float]) -> None:
+    with pytest.raises(RefusedError, match=r"refused \(HTTP 503\)\. Run it again: it goes on"):
+        failing(*[refusal(503)] * 10)
+    assert pauses == list(PAUSES)
+    with pytest.raises(
+        RefusedError, match=r"could not be reached \(ConnectError\)\. Check the con"
+    ):
+        failing(*[httpx2.ConnectError("no")] * 10)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "Set HF_TOKEN to a token that may write it"),
+        (402, "A Gradio Space on this hardware needs a PRO account; create one on ZeroGPU"),
+        (403, "The token may not write it: give it this repository"),
+        (404, "There is no such model: create it by hand at http"),
+        (412, "Someone else changed it at the same moment, and nothing was done"),
+    ],
+)
+def test_what_will_not_pass_stops_at_once_and_says_what_to_do(
+    status: int, said: str, pauses: list[float]
+) -> None:
+    with pytest.raises(RefusedError, match=rf"/someone/digits refused \(HTTP {status}\)\. {said}"):
+        failing(refusal(status))
+    assert pauses == []
+
+
+def test_a_workflow_without_an_identity_is_told_so(pauses: list[float]) -> None:
+    with pytest.raises(RefusedError, match=r"HF_OIDC_RESOURCE is set.*id-token: write"):
+        failing(OIDCError("no provider"))
+    assert pauses == []
