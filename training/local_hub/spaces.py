@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,7 +242,7 @@ def answers(url: str, process: subprocess.Popen[bytes], ended: threading.Event =
     """Wait until a process serves a page; return False if it ends, or is to end, or is late."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and not ended.wait(0.1) and time.monotonic() < deadline:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        with contextlib.suppress(OSError):  # not yet
             urllib.request.urlopen(url, timeout=5).close()
             return True
     return False
