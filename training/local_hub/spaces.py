@@ -50,7 +50,7 @@ class Space:
 
     Attributes:
         commit: Its id.
-        url: Where it answers.
+        url: Where it answers; empty before it is started.
     """
 
     def __init__(self, repository: Repository, endpoint: str, environments: Path) -> None:
@@ -58,7 +58,7 @@ class Space:
         self.repository, self.endpoint, self.environments = repository, endpoint, environments
         self.commit = repository.commit_at(MAIN)
         self.folder = repository.folder / "running" / self.commit.id
-        self.url = f"http://{HOST}:{free_port()}"
+        self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
         self.ended = threading.Event()
         self._stage = "BUILDING"
@@ -162,6 +162,8 @@ class Space:
             raise SpaceError("BUILD_ERROR", f"{' '.join(command[2:4])} ended with an error")
 
     def _start(self, python: Path, app: str) -> None:
+        port = free_port()
+        self.url = f"http://{HOST}:{port}"
         environment = {name: os.environ[name] for name in KEPT if name in os.environ} | {
             "HOME": str(self.folder),
             "HF_ENDPOINT": self.endpoint,
@@ -169,7 +171,7 @@ class Space:
             "HF_HUB_DISABLE_XET": "1",
             "GRADIO_ANALYTICS_ENABLED": "False",
             "GRADIO_SERVER_NAME": HOST,
-            "GRADIO_SERVER_PORT": self.url.rpartition(":")[2],
+            "GRADIO_SERVER_PORT": str(port),
             "SPACE_ID": self.repository.id,
         }
         with self.log("run").open("ab") as output:
