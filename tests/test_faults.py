@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from training.stage import StageError, sha256
 from training.verify import verify
 
 ANSWERS = ("429", "500", "503", "drop", "delay", "stop", "kill")
+GOLDEN = re.compile(r"golden/.*\.png")
 CLIENT_SECONDS = 1.0  # that a client waits here; a delay exceeds it
 
 pytestmark = pytest.mark.slow
@@ -71,11 +73,12 @@ class Stage:
         return seen
 
     def distinct(self, command: Callable[[], object]) -> list[str]:
-        """The requests that a command makes, each once."""
+        """The requests that a command makes, each once; of those for golden drawings one."""
         forget(self.new)
         self.order()
         command()
-        return list(dict.fromkeys(self.order()))
+        alike = {GOLDEN.sub("golden", request): request for request in reversed(self.order())}
+        return list(reversed(alike.values()))
 
     def strike(self, request: str, answer: str, command: Callable[[], object], *shell: str) -> None:
         """Let a command meet a fault, in this process, or in one of its own to be killed."""
@@ -241,9 +244,10 @@ def test_deploying_and_verifying_survive_every_fault(
             command = partial(verify, current.build, SPACE)
             stage.strike(request, answer, command, "verify", "--build", str(current.build))
             stage.order()
+            assert state() in wanted, (request, answer)  # a Hub that stopped starts its Spaces anew
             assert stage.old.commits("space", SPACE)[0].id == before, (request, answer)
             assert verify(current.build, SPACE), (request, answer)
             counts["verify"] += 1
     for name, count in counts.items():
         print(f"\n{name}: {len(asked[name])} requests, {count} faults survived")
-    assert sum(counts.values()) >= 50
+    assert min(counts.values()) >= 20
