@@ -29,6 +29,7 @@ from training.local_hub.storage import MAIN, HubError, Repository
 HOST = "127.0.0.1"
 PYTHON = Path(sys.executable)
 START_SECONDS = 60
+STARTS = 3  # on another port each
 FIRST_PORT = 7860
 NEVER = threading.Event()
 KEPT = ("PATH", "LANG", "TMPDIR", "PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX")
@@ -68,7 +69,7 @@ class Space:
     @property
     def stage(self) -> str:
         """The Hub's name for what it is doing."""
-        if self.process is not None and self.process.poll() is not None:
+        if self._stage == "RUNNING" and self.process and self.process.poll() is not None:
             return "RUNTIME_ERROR"
         return self._stage
 
@@ -108,8 +109,7 @@ class Space:
             app = self._write_out()
             python = self._build()
             self._stage = "APP_STARTING"
-            self._start(python, app)
-            self._stage = "RUNNING"
+            self._stage = "RUNNING" if self._start(python, app) else "RUNTIME_ERROR"
         except SpaceError as error:
             with self.log("build").open("a") as output:
                 output.write(f"{error}\n")
@@ -161,9 +161,21 @@ class Space:
         if done.returncode:
             raise SpaceError("BUILD_ERROR", f"{' '.join(command[2:4])} ended with an error")
 
-    def _start(self, python: Path, app: str) -> None:
-        port = free_port()
-        self.url = f"http://{HOST}:{port}"
+    def _start(self, python: Path, app: str) -> bool:
+        """Run the app until it answers; on another port if somebody took this one meanwhile."""
+        for _ in range(STARTS):
+            port = free_port()
+            self.url = f"http://{HOST}:{port}"
+            self.process = self._spawn(python, app, port)
+            if answers(self.url, self.process, self.ended):
+                return True
+            self.process.kill()
+            self.process.wait()
+            if self.ended.is_set() or free_port() == port:  # the app's own fault
+                break
+        return False
+
+    def _spawn(self, python: Path, app: str, port: int) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in KEPT if name in os.environ} | {
             "HOME": str(self.folder),
             "HF_ENDPOINT": self.endpoint,
@@ -174,8 +186,8 @@ class Space:
             "GRADIO_SERVER_PORT": str(port),
             "SPACE_ID": self.repository.id,
         }
-        with self.log("run").open("ab") as output:
-            self.process = subprocess.Popen(
+        with self.log("run").open("wb") as output:
+            return subprocess.Popen(
                 (str(python), "-u", app),
                 cwd=self.folder,
                 env=environment,
@@ -183,9 +195,6 @@ class Space:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is the Hub's: it ends its Spaces itself
             )
-        if not answers(self.url, self.process, self.ended):
-            self.process.kill()
-            self.process.wait()
 
 
 class Spaces:

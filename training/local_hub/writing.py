@@ -27,7 +27,7 @@ def address(request: Request, repository: Repository) -> str:
 
 
 async def create(request: Request) -> Response:
-    """Create a repository: it begins with a commit of `.gitattributes`."""
+    """Create a repository: it begins with `.gitattributes`, and a Space's with its card."""
     wanted = await request.json()
     user = require_creation(request)
     kind, owner = wanted.get("type") or "model", wanted.get("organization") or user
@@ -39,9 +39,15 @@ async def create(request: Request) -> Response:
     if repository.exists:
         answer = {"error": "It exists already.", "url": address(request, repository)}
         return JSONResponse(answer, 409)
+    begun = {".gitattributes": FIRST_FILE}
+    if kind == "space":
+        begun["README.md"] = f"---\ntitle: {wanted['name']}\nsdk: {wanted['sdk']}\n---\n"
     with repository.scratch() as scratch:
-        first = save(repository, scratch / "file", ".gitattributes", FIRST_FILE.encode())
-    repository.commit({".gitattributes": first}, "initial commit")
+        files = {
+            path: save(repository, scratch / "file", path, text.encode())
+            for path, text in begun.items()
+        }
+    repository.commit(files, "initial commit")
     return JSONResponse({"url": address(request, repository)})
 
 
