@@ -111,9 +111,9 @@ def measure_serving() -> dict[str, dict[str, Any]]:
         For "litert" and "tensorflow": seconds from the start of the process to its first answer,
         and its memory then, in MB; medians, and every value.
     """
-    from training.rehearsal import make_release
+    from training.prepare import prepare
 
-    make_release(BUILD)
+    prepare(BUILD)
     commands = {
         "litert": SPACE_COMMAND,
         "tensorflow": (sys.executable, "-m", "training.bench", "--serve-with-tensorflow"),

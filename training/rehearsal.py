@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from training.config import PRESETS
 from training.local_hub.mnist import seed_mnist
 from training.local_hub.server import running_hub
+from training.prepare import prepare
 from training.stage import read_json, writing
 
 # Imports no Hub library: those read HF_ENDPOINT when first imported, and the Hub is not up yet.
@@ -38,7 +38,7 @@ def rehearse(build: Path, preset: str | None, once: bool) -> None:
         StageError: If a stage cannot go on.
     """
     with terminal_to_ourselves(), contextlib.suppress(KeyboardInterrupt), local_hub(build):
-        make_release(build, preset)
+        prepare(build, preset)
         url = release(build)
         print(f"\nThe page is at {url}", flush=True)
         if not once:
@@ -62,46 +62,6 @@ def local_hub(build: Path) -> Iterator[None]:
         }
         seed_mnist(folder)
         yield
-
-
-def make_release(build: Path, preset: str | None = None) -> None:
-    """Train, score and write the card; nothing where that is done.
-
-    What was trained stays when only the reader has changed: it is exported and scored anew.
-    """
-    from training.card import render_card
-    from training.gate import is_whole
-
-    trained = trained_preset(build)
-    wanted = preset or trained or "quick"
-    if trained == wanted and is_whole(build / "model"):
-        log.info("The model in %s is whole; train anew with: python -m training train", build)
-        render_card(build)  # the template may have changed
-        return
-    from training.data import load_digits
-    from training.export import export
-    from training.metrics import evaluate_release, trained_on
-    from training.train import train
-
-    if trained == wanted:
-        log.info("The model in %s is not as it was scored, or the reader is not: anew", build)
-        digits = load_digits(trained_on(build))
-    else:
-        config = PRESETS[wanted]
-        digits = load_digits(config.dataset)
-        train(config, digits, build)
-    export(build, digits.test.images)
-    evaluate_release(build, digits)
-    render_card(build)
-
-
-def trained_preset(build: Path) -> str | None:
-    """Return the preset that the build folder's network was trained with; None without one."""
-    history = build / "training" / "history.json"
-    if not history.exists():
-        return None
-    preset: str = read_json(history, "python -m training train")["config"]["preset"]
-    return preset
 
 
 def release(build: Path) -> str:
