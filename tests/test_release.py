@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 from huggingface_hub import HfApi, constants, hf_api
+from huggingface_hub.errors import RepositoryNotFoundError
 
 from tests.conftest import ROOT, run_training
 from training import deploy, hub
@@ -25,7 +26,7 @@ from training.deploy import DeployError
 from training.local_hub.access import Token
 from training.local_hub.server import running_hub
 from training.local_hub.storage import Commit, Repository
-from training.publish import publish
+from training.publish import hash_sources, publish
 from training.rollback import or_put_back, roll_back
 from training.stage import StageError, describe_files
 from training.verify import VerifyError, check, read_deployed, verify
@@ -123,6 +124,46 @@ def test_what_is_published_is_not_published_again(release: Release) -> None:
     assert (first.returncode, again.returncode) == (0, 0)
     assert "holds this release already" in again.stderr
     assert len(release.commits()) == 2 and len(release.tags()) == 1
+
+
+def test_a_dry_run_says_what_would_be_published_and_changes_nothing(release: Release) -> None:
+    done = release.run("publish", "--dry-run")
+    assert done.returncode == 0 and "| Test accuracy | 99." in done.stderr
+    assert done.stderr.endswith("A dry run: nothing was published\n")
+    assert not (release.build / "published.json").exists()
+    with pytest.raises(RepositoryNotFoundError):
+        release.hub.model_info(MODEL)
+
+
+def test_a_release_of_what_is_here_is_found(release: Release, tmp_path: Path) -> None:
+    assert release.run("released").stdout == f"{MODEL} has no release of what is here\n"
+    assert "| read right | here | no release yet |" in release.run("summary").stdout
+    release.run("publish")
+    file = release.build / "published.json"
+    (version, commit) = next(iter(release.tags().items()))
+    file.unlink()
+    assert release.run("released").stdout == f"{MODEL} {version}\n"
+    assert json.loads(file.read_text()) == {"id": MODEL, "commit": commit, "version": version}
+    said = release.run("summary").stdout
+    assert f"| here | {version} | change |" in said and said.count("| +0.00 points |") == 2
+    release.hub.delete_tag(MODEL, tag=version)
+    assert "has no release" in release.run("released").stdout  # it was not published to the end
+
+
+def test_a_release_is_of_what_is_here_until_a_source_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "training", tmp_path / "training")
+    shutil.copytree(ROOT / "space", tmp_path / "space")
+    monkeypatch.setattr("training.publish.ROOT", tmp_path)
+    before = hash_sources()
+    for name in ("space/app.py", "space/page.css", "training/local_hub/spaces.py"):
+        (tmp_path / name).write_text("another")
+        assert hash_sources() == before, name
+    for name in ("space/reader/preprocessing.py", "space/requirements.txt", "training/config.py"):
+        (tmp_path / name).write_text("another")
+        assert hash_sources() != before, name
+        before = hash_sources()
 
 
 def test_a_release_that_ended_before_its_tag_gets_it(release: Release) -> None:

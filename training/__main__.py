@@ -70,11 +70,18 @@ def parser() -> argparse.ArgumentParser:
         metavar="ID",
         help=f"Hub id or folder with columns image and label; default: {MNIST}",
     )
+    prepare = add_command(
+        commands, "prepare", run_prepare, "train, evaluate and card; nothing where that is done"
+    )
+    prepare.add_argument("--preset", choices=PRESETS, default="release", help="default: release")
     add_command(commands, "evaluate", run_evaluate, "score what train exported")
     add_command(commands, "card", run_card, "render the model card")
     publish = add_command(commands, "publish", run_publish, "publish it as HF_MODEL_ID")
     publish.add_argument(
         "--force", default="", metavar="REASON", help="publish what the gate refuses; say why"
+    )
+    publish.add_argument(
+        "--dry-run", action="store_true", help="decide whether it would be, and change nothing"
     )
     add_command(commands, "deploy", run_deploy, "make the Space HF_SPACE_ID serve it")
     add_command(commands, "verify", run_verify, "ask the Space what the release has answered")
@@ -82,6 +89,11 @@ def parser() -> argparse.ArgumentParser:
     rollback.epilog = "example:\n  python -m training rollback v2026.11.23.1"
     rollback.add_argument("version", metavar="VERSION", help="a release's tag, vYYYY.MM.DD.N")
     add_command(commands, "releases", run_releases, "list the releases with their numbers")
+    add_command(
+        commands, "released", run_released, "is what is here released? then deploy can follow"
+    )
+    add_command(commands, "summary", run_summary, "the numbers beside the published ones")
+    add_command(commands, "doctor", run_doctor, "is everything there that a release needs?")
     rehearse = add_command(
         commands, "rehearse", run_rehearse, "all of it on a Hub of its own, then the page"
     )
@@ -128,6 +140,13 @@ def run_train(options: argparse.Namespace) -> None:
     export(options.build, digits.test.images)
 
 
+def run_prepare(options: argparse.Namespace) -> None:
+    """Train, score, render."""
+    from training.prepare import prepare
+
+    prepare(options.build, options.preset)
+
+
 def run_evaluate(options: argparse.Namespace) -> None:
     """Score the export."""
     from training.card import headline
@@ -147,9 +166,10 @@ def run_card(options: argparse.Namespace) -> None:
 
 def run_publish(options: argparse.Namespace) -> None:
     """Publish."""
-    from training.publish import publish
+    from training.publish import dry_run, publish
 
-    publish(options.build, repository("HF_MODEL_ID"), options.force)
+    stage = dry_run if options.dry_run else publish
+    stage(options.build, repository("HF_MODEL_ID"), options.force)
 
 
 def run_deploy(options: argparse.Namespace) -> None:
@@ -185,6 +205,34 @@ def run_releases(_: argparse.Namespace) -> None:
     from training.rollback import list_releases, table
 
     print(table(list_releases(repository("HF_MODEL_ID"))))
+
+
+def run_released(options: argparse.Namespace) -> None:
+    """Look for a release of what is here."""
+    from training.publish import find_release
+
+    id = repository("HF_MODEL_ID")
+    release = find_release(options.build, id)
+    print(f"{id} {release['version']}" if release else f"{id} has no release of what is here")
+
+
+def run_summary(options: argparse.Namespace) -> None:
+    """Summarize."""
+    from training.summary import summarize
+
+    print(summarize(options.build))
+
+
+def run_doctor(_: argparse.Namespace) -> None:
+    """Examine."""
+    from training.doctor import examine, line
+
+    wrong = 0
+    for finding in examine():
+        print(line(finding), flush=True)
+        wrong += finding.good is False
+    if wrong:
+        raise StageError(f"{wrong} of these must be mended before a release.")
 
 
 def run_rehearse(options: argparse.Namespace) -> None:

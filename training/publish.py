@@ -6,6 +6,7 @@ Sixth stage: asks the gate, publishes all in one commit, and writes `build/publi
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import RemoteEntryNotFoundError
+from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError
 
 from training.card import render_card
 from training.gate import judge, require_passed, table
@@ -26,7 +27,14 @@ VERSION = re.compile(r"v\d{4}\.\d\d\.\d\d\.\d+")
 ROOT = Path(__file__).parents[1]
 COMPARED = ("metrics.json", "predictions.npz")
 MEASURED = ("model.tflite", "preprocessing.py")  # a change in these, or in the sources,
-SOURCES = ("model_card.md", "space/requirements.txt")  # is another release
+SOURCES = (  # is another release
+    "training/*.py",
+    "training/metric_modules/*.py",
+    "space/reader/*.py",
+    "space/requirements.txt",
+    "requirements.lock",
+    "model_card.md",
+)
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +84,40 @@ def publish_once(build: Path, id: str, force: str) -> dict[str, str]:
     return {"id": id, "commit": head, "version": version}
 
 
+def dry_run(build: Path, id: str, force: str = "") -> None:
+    """Ask the gate what `publish` would, and change nothing on the Hub.
+
+    Raises:
+        GateError: If the release would not be published.
+        RefusedError: If the Hub refuses.
+    """
+    published = persist(partial(fetch_published, HfApi(), id), id)
+    decide(build, published, force)
+    log.info("A dry run: nothing was published")
+
+
+def find_release(build: Path, id: str) -> dict[str, str] | None:
+    """Write `build/published.json` if the newest release was made from the sources that are here.
+
+    Returns:
+        What it holds; None if there is no such release, or it has not been published to the end.
+
+    Raises:
+        RefusedError: If the Hub refuses.
+    """
+    hub = HfApi()
+    newest = released(persist(partial(fetch_published, hub, id), id))
+    if not newest or newest["identity"].get("sources") != hash_sources():
+        return None
+    version = newest["version"]
+    versions = persist(partial(list_versions, hub, id), id)
+    if version not in versions:
+        return None
+    release = {"id": id, "commit": versions[version], "version": version}
+    write_json(build / "published.json", release)
+    return release
+
+
 def tag(hub: HfApi, id: str, commit: str, release: dict[str, Any]) -> None:
     """Name a release's commit; somebody else may have done it meanwhile."""
     hub.create_tag(
@@ -91,6 +133,14 @@ def list_versions(hub: HfApi, id: str) -> dict[str, str]:
     """Return the commit of every release by its tag."""
     tags = hub.list_repo_refs(id).tags
     return {tag.name: tag.target_commit for tag in tags if VERSION.fullmatch(tag.name)}
+
+
+def fetch_published(hub: HfApi, id: str) -> Path | None:
+    """Fetch what a new release is compared with, of main; None where nothing was released."""
+    try:
+        return fetch_compared(hub, id, str(hub.model_info(id).sha))
+    except RepositoryNotFoundError:
+        return None
 
 
 def fetch_compared(hub: HfApi, id: str, commit: str) -> Path | None:
@@ -114,9 +164,16 @@ def released(published: Path | None) -> dict[str, Any] | None:
 
 
 def identity(metrics: dict[str, Any]) -> dict[str, str]:
-    """Return what makes a release another one: weights, preprocessing, template and pins."""
+    """Return what makes a release another one: weights, preprocessing, and what it is made from."""
     measured = {name: metrics["files"][name]["sha256"] for name in MEASURED}
-    return measured | {name: sha256(ROOT / name) for name in SOURCES}
+    return measured | {"sources": hash_sources()}
+
+
+def hash_sources() -> str:
+    """Hash all that a release is made from, names and contents."""
+    files = sorted(file for pattern in SOURCES for file in ROOT.glob(pattern))
+    lines = [f"{sha256(file)} {file.relative_to(ROOT).as_posix()}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def next_version(tags: dict[str, str], now: datetime) -> str:

@@ -1,0 +1,114 @@
+"""`python -m training doctor` names what a release lacks, and where to click."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from tests.conftest import run_training
+from training.local_hub.access import Token
+from training.local_hub.server import running_hub
+
+MODEL, SPACE = "local/handwritten-digits", "local/draw-a-digit"
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Hub with a model, a Space, and a Space of another kind."""
+    tokens = {"hf_local": Token("local"), "hf_one": Token("local", frozenset({f"model {MODEL}"}))}
+    with running_hub(tmp_path_factory.mktemp("hub"), tokens=tokens) as endpoint:
+        api = HfApi(endpoint=endpoint, token="hf_local")
+        api.create_repo(MODEL)
+        api.create_repo(SPACE, repo_type="space", space_sdk="gradio")
+        api.create_repo("local/static", repo_type="space", space_sdk="static")
+        yield endpoint
+
+
+@pytest.mark.parametrize(
+    ("changed", "wrong", "said"),
+    [
+        ({}, 0, ["✓ Python: 3.", " as pinned\n", "✓ Identity: local's token\n"]),
+        ({}, 0, [f"✓ Model: {{}}/{MODEL}\n", f"/spaces/{SPACE} on CPU basic, which needs PRO\n"]),
+        (
+            {"GITHUB_REPOSITORY": "you/digits"},
+            0,
+            [
+                "– Trusted Publisher: must be repository you/digits, branch main, workflow "
+                f"release.yml: {{}}/{MODEL}/settings\n",
+                f"{{}}/spaces/{SPACE}/settings\n",
+            ],
+        ),
+        ({"HF_TOKEN": ""}, 0, ["– Identity: no token here. A workflow with Trusted Publishers"]),
+        (
+            {"HF_TOKEN": "hf_unknown"},
+            1,
+            ["✗ Identity: the Hub refused HF_TOKEN (HTTP 401). Make another: {}/settings/tokens\n"],
+        ),
+        (
+            {"HF_MODEL_ID": "", "GITHUB_REPOSITORY": "you/digits"},
+            1,
+            [
+                "✗ Variable: HF_MODEL_ID is '', not a repository. Set it",
+                "; for a workflow, set it at https://github.com/you/digits/settings/variables/actions",
+            ],
+        ),
+        (
+            {"HF_MODEL_ID": "local/none"},
+            1,
+            ["✗ Model: there is no {}/local/none, or it is", "/new\n"],
+        ),
+        (
+            {"HF_SPACE_ID": "local/none"},
+            1,
+            ["✗ Space: there is no {}/spaces/local/none", "/new-space\n"],
+        ),
+        ({"HF_SPACE_ID": "local/static"}, 1, ["✗ Space: its SDK is static, not Gradio: delete it"]),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, 3, ["✗ Model: http://127.0.0.1:9 could not be"]),
+        ({"HF_OIDC_RESOURCE": MODEL}, 0, [f"✓ Identity: this workflow may write {MODEL}\n"]),
+        (
+            {"HF_OIDC_RESOURCE": "other/digits"},
+            1,
+            ["✗ Identity: other/digits does not trust this workflow (HTTP 403): see below\n"],
+        ),
+    ],
+)
+def test_what_is_missing_is_named(
+    endpoint: str, tmp_path: Path, changed: dict[str, str], wrong: int, said: list[str]
+) -> None:
+    environment = {
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(tmp_path),
+        "HF_TOKEN": "hf_local",
+        "HF_MODEL_ID": MODEL,
+        "HF_SPACE_ID": SPACE,
+        "GITHUB_ACTIONS": "true",
+        "ACTIONS_ID_TOKEN_REQUEST_URL": f"{endpoint}/_actions/identity?",
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "workflow",
+    }
+    done = run_training("doctor", env=os.environ | environment | changed)
+    for part in said:
+        assert part.replace("{}", endpoint) in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("✗") == wrong and done.returncode == (1 if wrong else 0), done.stdout
+    assert "Traceback" not in done.stderr
+    if wrong:
+        assert done.stderr.endswith(f"error: {wrong} of these must be mended before a release.\n")
+
+
+def test_packages_that_are_not_as_pinned_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import importlib.metadata
+
+    from training.doctor import examine_packages
+
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "0.1" if name == "keras" else version(name)
+    )
+    found = examine_packages()
+    assert not found.good and "keras 0.1 instead of 3." in found.said
+    assert found.said.endswith("Install them: make install")
