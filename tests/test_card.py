@@ -9,6 +9,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from training.card import README, REFERENCE, CardError, percent, render_card, render_readme
+from training.costs import CONTRIBUTING, COSTS, render_contributing
 
 
 @pytest.fixture
@@ -116,6 +117,15 @@ def test_the_cards_snippets_run_as_printed(model_dir: Path, tmp_path: Path, bloc
 def test_the_readmes_table_is_the_references() -> None:
     readme = README.read_text("utf-8")
     assert render_readme(json.loads(REFERENCE.read_text("utf-8")), readme) == readme
+
+
+def test_the_table_in_contributing_is_that_of_the_costs() -> None:
+    text = CONTRIBUTING.read_text("utf-8")
+    assert render_contributing(json.loads(COSTS.read_text("utf-8")), text) == text
+    assert (
+        render_contributing(json.loads(COSTS.read_text("utf-8")), text.replace("| 2", "| 3"))
+        == text
+    )
 
 
 def test_one_altered_digit_in_the_readmes_table_is_seen() -> None:

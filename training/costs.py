@@ -27,6 +27,7 @@ COSTS, CONTRIBUTING = Path(__file__).parent / "costs.json", ROOT / "CONTRIBUTING
 TABLE = re.compile(r"(?<=<!-- costs -->\n).*?(?=<!-- /costs -->)", re.DOTALL)
 PLACE = ROOT / "build" / "costs"
 RUN = (".venv/bin/python", "-m", "training")
+JOBS = 4  # of release.yml, one after the other
 STEPS = {  # the command, and where what it writes or sends ends up
     "install": (("make", "install"), "clone/.venv"),
     "train": ((*RUN, "train", "--preset", "release"), "clone/build"),
@@ -86,13 +87,15 @@ def render_contributing(costs: dict[str, Any], text: str) -> str:
     """Return CONTRIBUTING's text with its table rendered."""
     rows = ["| step | seconds | megabytes |", "| --- | ---: | ---: |"]
     for name, cost in costs["steps"].items():
-        rows.append(f"| {name} | {cost['seconds']:.0f} | {cost['bytes'] / 1e6:,.1f} |")
+        rows.append(f"| {name} | {cost['seconds']:.1f} | {cost['bytes'] / 1e6:,.1f} |")
     seconds = sum(cost["seconds"] for cost in costs["steps"].values())
+    in_jobs = seconds + (JOBS - 1) * costs["steps"]["install"]["seconds"]
     rows.append(f"| **all** | **{seconds:.0f}** | |")
     rows.append(
         f"\nMeasured with `make costs` on {costs['created'][:10]} ({costs['hardware']}), from a "
         "clone without anything, with the preset `release`. Megabytes are what the step installs, "
-        "writes or sends; deploy's are the Space's and its environment's."
+        "writes or sends; deploy's are the Space's and its environment's. "
+        f"The workflow installs in each of its {JOBS} jobs: {in_jobs / 60:.1f} minutes in all."
     )
     table = "\n".join(rows) + "\n"
     return TABLE.sub(lambda _: table, text)
