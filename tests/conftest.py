@@ -87,7 +87,7 @@ def model_dir(build: Path) -> Path:
 @pytest.fixture(scope="session")
 def url(build: Path) -> Iterator[str]:
     """The address of the Space, serving that release in a process of its own."""
-    from training.bench import running_space
+    from training.bench.serving import running_space
 
     with running_space(build) as (url, _):
         yield url

@@ -19,7 +19,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from space.drawing_pad import PEN_WIDTH, SIDE, UNITS, DrawingError, draw_strokes
-from training.bench import SPACE_COMMAND, running_space
+from training.bench.serving import SPACE_COMMAND, running_space
 from training.deploy import SPACE
 
 EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
