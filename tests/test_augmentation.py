@@ -3,10 +3,12 @@ import pytest
 import tensorflow as tf
 
 from training import augmentation
-from training.augmentation import distort
+from training.augmentation import distort, pen_ink, strengths
+from training.handwriting import OUTLINE, UNIT
 
 DOT = np.zeros((500, 28, 28, 1), np.uint8)
 DOT[:, 12:16, 12:16] = 255
+FULL = tf.ones(500)
 
 
 def centres(images: np.ndarray) -> np.ndarray:
@@ -19,23 +21,36 @@ def centres(images: np.ndarray) -> np.ndarray:
 
 def test_the_same_seed_distorts_alike_and_another_does_not() -> None:
     first, again, other = (
-        distort(DOT, tf.constant(seed)).numpy() for seed in ([1, 2], [1, 2], [1, 3])
+        distort(DOT, FULL, tf.constant(seed)).numpy() for seed in ([1, 2], [1, 2], [1, 3])
     )
     assert (first == again).all()
     assert (first != other).any()
 
 
 def test_images_of_a_batch_are_distorted_differently_but_never_far() -> None:
-    moved = centres(distort(DOT, tf.constant([0, 0])).numpy()) - centres(DOT)
+    moved = centres(distort(DOT, FULL, tf.constant([0, 0])).numpy()) - centres(DOT)
     assert moved.std(0) == pytest.approx(augmentation.SHIFT / 3**0.5, rel=0.15)
     assert np.abs(moved).max() < augmentation.SHIFT * 1.5
 
 
-def test_without_distortion_the_images_are_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ROTATION", "SHEAR", "SCALE", "SHIFT"):
-        monkeypatch.setattr(augmentation, name, 0.0)
+def test_without_strength_the_images_are_unchanged() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
-    assert np.abs(distort(images, tf.constant([0, 0])).numpy() - images).max() < 0.01
+    assert np.abs(distort(images, tf.zeros(4), tf.constant([0, 0])).numpy() - images).max() < 0.01
+
+
+def test_some_images_stay_as_they_are_and_the_others_are_distorted_less_in_the_end() -> None:
+    begun, ended = (strengths(10_000, at, tf.constant([0, 0])).numpy() for at in (0.1, 1.0))
+    assert (begun == 0).mean() == pytest.approx(augmentation.UNDISTORTED, abs=0.02)
+    assert set(begun) == {0.0, 1.0}
+    assert ended.max() == pytest.approx(augmentation.WEAKEST)
+
+
+def test_ink_is_full_within_the_outline_and_none_without() -> None:
+    depths = tf.constant([OUTLINE - UNIT, OUTLINE, OUTLINE + UNIT], tf.float32)
+    ink = pen_ink(tf.reshape(depths, (3, 1, 1, 1)), tf.zeros(3), tf.constant([0, 0]))
+    assert ink.numpy().ravel().tolist() == [0, 127.5, 255]
+    swollen = pen_ink(tf.fill((500, 1, 1, 1), float(OUTLINE)), FULL, tf.constant([0, 0])).numpy()
+    assert swollen.mean() == pytest.approx(127.5, abs=10) and swollen.std() > 30
 
 
 def test_a_right_turn_is_the_same_for_every_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +58,7 @@ def test_a_right_turn_is_the_same_for_every_pixel(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(augmentation, name, 0.0)
     bar = np.zeros((200, 28, 28, 1), np.uint8)
     bar[:, 4:24, 13:15] = 255
-    turned = distort(bar, tf.constant([0, 0])).numpy()
+    turned = distort(bar, tf.ones(200), tf.constant([0, 0])).numpy()
     assert centres(turned) == pytest.approx(centres(bar), abs=0.1), "it turns about the middle"
     lean = [np.polyfit(*np.nonzero(image[..., 0] > 127), 1)[0] for image in turned]
     assert np.abs(np.arctan(lean)).max() == pytest.approx(augmentation.ROTATION, rel=0.15)

@@ -1,30 +1,45 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from training.augmentation import pen_ink
 from training.data import Digits, Split
-from training.handwriting import STYLES, UNIT, dense, distances, pen_distances, write
-from training.redraw import trace
+from training.handwriting import OUTLINE, STYLES, UNIT, dense, depths, ink_depths, write
+from training.redraw import see_redrawn, trace
 
 
 def test_handwritings_are_fixed_by_the_seed_and_differ_from_each_other(few_digits: Digits) -> None:
     few = Split(few_digits.train.images[:40], few_digits.train.labels[:40])
-    first, again, other = (pen_distances(few, 2, seed) for seed in (0, 0, 1))
+    first, again, other = (ink_depths(few, 2, seed) for seed in (0, 0, 1))
     assert first.shape == (40, 2, 28, 28)
     assert (first == again).all()
     assert (first != other).any()
     assert (first[:, 0] != first[:, 1]).any((1, 2)).mean() > 0.95
 
 
-def test_a_path_is_near_itself_and_fits_the_box(few_digits: Digits) -> None:
+def test_drawn_digits_lie_where_the_reader_puts_them(few_digits: Digits) -> None:
     few = Split(few_digits.train.images[:200], few_digits.train.labels[:200])
-    near = pen_distances(few, 1, 0)[:, 0] < UNIT  # a pen of a pixel's radius
-    rows, columns = near.any(2), near.any(1)
-    assert 0.03 < near.mean() < 0.25
-    sides = np.maximum(rows.sum(1), columns.sum(1))
-    assert np.median(sides) == pytest.approx(19.5, abs=1.5)
+    ink = ink_depths(few, 1, 0)[:, 0] > OUTLINE
+    sides = np.maximum(ink.any(2).sum(1), ink.any(1).sum(1))
+    assert np.abs(sides - 20).max() <= 1
+    places = np.arange(28) + 0.5
+    for axis in (1, 2):
+        centres = ink.sum(axis) @ places / ink.sum((1, 2))
+        assert np.abs(centres - 14.5).max() < 1, "to the whole pixel"
+
+
+def test_the_ink_is_as_wide_and_as_dark_as_the_reader_leaves_it(few_digits: Digits) -> None:
+    few = Split(few_digits.train.images[:400], few_digits.train.labels[:400])
+    depths = tf.constant(ink_depths(few, 1, 0).reshape(-1, 28, 28, 1), tf.float32)
+    drawn = pen_ink(depths, tf.zeros(len(depths)), tf.constant([0, 0])).numpy()[..., 0]
+    read = see_redrawn(few.images).astype(np.float32)
+    levels = (1, 64, 192, 250, 256)
+    shares = [np.histogram(ink, levels)[0] / (ink >= 1).sum() for ink in (drawn, read)]
+    assert np.abs(shares[0] - shares[1]).max() < 0.06
+    assert drawn.mean() == pytest.approx(read.mean(), rel=0.15)
 
 
 @pytest.mark.parametrize("digit", STYLES)
@@ -45,4 +60,4 @@ def test_any_digit_can_be_written_by_any_hand(
     rng = np.random.default_rng(seed)
     path = write(dense(trace(mnist["train_images"][row])), label, rng)
     assert np.isfinite(path).all()
-    assert distances(path, label, rng).min() < UNIT
+    assert depths(path, label, rng).max() > OUTLINE + UNIT / 2

@@ -9,20 +9,44 @@ import math
 
 import tensorflow as tf
 
-from training.handwriting import UNIT
+from training.handwriting import OUTLINE, UNIT
 
 ROTATION = math.radians(12)  # each is the largest distortion to either side
 SHEAR = 0.15
 SCALE = 0.12
-SHIFT = 2.0  # pixels
-PEN_RADIUS = (0.7, 1.9)  # pixels
+SHIFT = 1.0  # pixels
+SWELLING = 0.35  # pixels, of a pen's radius
+EDGE = 1.1  # pixels in which ink fades into paper, as after the reader's area averaging
+
+# The reader brings every digit into place, so that the network also has to see some in place, and
+# in the end mostly: in all of the images' sharpness lies what tells MNIST's digits from drawn ones.
+UNDISTORTED = 0.15  # share of the images
+FADING = 0.4  # share of the training, its end, in which distortions grow weaker
+WEAKEST = 0.2  # of their strength is left at the end
 
 
-def distort(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def strengths(count: tf.Tensor, progress: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Say how much each image is to be distorted.
+
+    Args:
+        count: How many images.
+        progress: How far training has come, 0 to 1.
+        seed: (2,) integers; fixes which images stay as they are.
+
+    Returns:
+        (n,) float32, 0 to 1.
+    """
+    chosen = tf.random.stateless_uniform((count,), seed) >= UNDISTORTED
+    left = tf.clip_by_value((1.0 - progress) / FADING, WEAKEST, 1.0)
+    return tf.cast(chosen, tf.float32) * left
+
+
+def distort(images: tf.Tensor, strength: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Rotate, shear, scale and shift each image a little, in one bilinear resampling.
 
     Args:
         images: (n, 28, 28, 1) of any numeric type, 0 to 255.
+        strength: (n,) of the distortions, 0 to 1.
         seed: (2,) integers; the same seed gives the same distortions.
 
     Returns:
@@ -30,7 +54,7 @@ def distort(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=tf.cast(images, tf.float32),
-        transforms=random_transforms(tf.shape(images)[0], images.shape[1], seed),
+        transforms=random_transforms(strength, images.shape[1], seed),
         output_shape=images.shape[1:3],
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -38,24 +62,26 @@ def distort(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     )
 
 
-def pen_ink(nearness: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draw pen paths, each with a pen of its own width.
+def pen_ink(depths: tf.Tensor, strength: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Ink drawn digits, each with a pen a little wider or narrower than it was.
 
     Args:
-        nearness: (n, 28, 28, 1) float32: 255 on the path, less by `UNIT` with each pixel away.
+        depths: (n, 28, 28, 1) float32 in the ink, as `ink_depths` gives them.
+        strength: (n,) of the change, 0 to 1.
         seed: (2,) integers; the same seed gives the same pens.
 
     Returns:
-        (n, 28, 28, 1) float32 ink, 0 to 255; a pen finer than a pixel leaves a fainter line.
+        (n, 28, 28, 1) float32 ink, 0 to 255.
     """
-    radius = tf.random.stateless_uniform((tf.shape(nearness)[0], 1, 1, 1), seed, *PEN_RADIUS)
-    inside = radius + 0.5 - (255.0 - nearness) / UNIT
-    return 255.0 * tf.clip_by_value(inside, 0.0, 1.0) * tf.minimum(1.0, 2 * radius)
+    swelling = strength * tf.random.stateless_uniform(tf.shape(strength), seed, -SWELLING, SWELLING)
+    inwards = (depths - OUTLINE) / UNIT + swelling[:, None, None, None]
+    return 255.0 * tf.clip_by_value(inwards / EDGE + 0.5, 0.0, 1.0)
 
 
-def random_transforms(count: tf.Tensor, side: int, seed: tf.Tensor) -> tf.Tensor:
-    """Draw (count, 8) transforms from output to input pixels, about the image's middle."""
-    draws = tf.random.stateless_uniform((count, 6), seed, -1.0, 1.0)
+def random_transforms(strength: tf.Tensor, side: int, seed: tf.Tensor) -> tf.Tensor:
+    """Draw (n, 8) transforms from output to input pixels, about the image's middle."""
+    draws = tf.random.stateless_uniform((tf.shape(strength)[0], 6), seed, -1.0, 1.0)
+    draws *= strength[:, None]
     turn, shear, wide, high, right, down = tf.unstack(draws, axis=1)
     cos, sin = tf.cos(turn * ROTATION), tf.sin(turn * ROTATION)
     shear, wide, high = shear * SHEAR, 1 + wide * SCALE, 1 + high * SCALE

@@ -22,17 +22,17 @@ class Config:
         preset: The name it goes by.
         network: Which of `model.py`'s networks: "small" (the default) or "baseline".
         epochs: Passes over the training images.
-        adapting_epochs: Further passes, and then the only ones, with other handwritings.
-        adapted_share: What these further passes weigh in the weights' final blend, 0 to 1.
         batch_size: Images per step.
         learning_rate: Of a one-cycle schedule its peak, else constant.
         one_cycle: Warm up and anneal the learning rate; else it is constant.
         weight_decay: AdamW's; without any it is Adam.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
+        steps_per_call: Steps that TensorFlow takes by itself before Keras looks on again.
         augment: Whether training images are distorted.
         handwriting: Share of each batch that is digits in other handwritings, 0 to 1.
         non_digits: Drawings of no digit to train on, as a share of the digits.
         traced: How many training digits these are made from; all, if there are fewer.
+        hands: In how many handwritings each of these is written.
         seed: Fixes the weights, the order and the distortions.
         dataset: Hub id or local folder.
     """
@@ -40,16 +40,16 @@ class Config:
     preset: str
     network: Literal["small", "baseline"] = "small"
     epochs: int = 15
-    adapting_epochs: int = 0
-    adapted_share: float = 1.0
     batch_size: int = 128
     learning_rate: float = 0.006
     one_cycle: bool = True
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
+    steps_per_call: int = 45
     augment: bool = True
     handwriting: float = 0.0
-    traced: int = 60_000
+    traced: int = 20_000
+    hands: int = 3
     non_digits: float = 0.0
     seed: int = 0
     dataset: str = MNIST
@@ -88,14 +88,11 @@ def repository(variable: str) -> str:
 
 
 PRESETS = {
-    "quick": Config("quick", epochs=2, handwriting=0.25, traced=5_000, non_digits=0.12),
-    # The share is the largest that loses nothing on validation digits, as they are and redrawn.
+    "quick": Config("quick", epochs=2, handwriting=0.25, traced=2_500, non_digits=0.12),
     "release": Config(
         "release",
-        epochs=10,
-        adapting_epochs=10,
-        adapted_share=0.6,
-        handwriting=0.4,
+        epochs=30,
+        handwriting=0.22,
         non_digits=0.05,
     ),
     # The article's recipe, for comparison: Adam at its default rate on the images as they are.
@@ -107,6 +104,7 @@ PRESETS = {
         one_cycle=False,
         weight_decay=0.0,
         label_smoothing=0.0,
+        steps_per_call=1,
         augment=False,
     ),
 }

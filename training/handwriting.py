@@ -1,7 +1,8 @@
 """What hands do and MNIST's writers seldom did: styles drawn onto the skeletons of its digits.
 
-For training alone, from training images alone. What comes out is not ink but the distance of each
-pixel to the pen's path: any width of pen is then a threshold, cheap enough for every batch.
+For training alone, from training images alone, and as the reader would show them: 20 pixels long,
+their centre of mass in the middle, a pen of 1.5 to 2.9 pixels. What comes out is not ink but how
+deep in the ink each pixel lies: another pen is then a sum, cheap enough for every batch.
 """
 
 from __future__ import annotations
@@ -12,19 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from space.reader.preprocessing import CENTRE, DIGIT_BOX, SIDE
 from training.data import Split
 from training.parallel import stack_rows
-from training.redraw import FINER, SIDE, Strokes, trace
+from training.redraw import FINER, Strokes, smooth, trace
 
-UNIT = 60  # steps of a distance per pixel; 255 is "further than any pen reaches"
-BOX = (16.6, 18.6)  # the longer side of a path, in pixels: 20 less a pen's width
+UNIT = 60  # steps of depth per pixel
+OUTLINE = 128  # the depth at the ink's edge; 0 is farther outside than any pen reaches
+PEN_RADIUS = (0.75, 1.45)  # pixels, about what the reader leaves of any pen
+STEADY = 16  # rounds of smoothing
 CLOSED = 0.3  # share of paths whose narrow gaps run full, as with a bold pen
 GAP = (0.8, 2.2)  # pixels: half of the widest gap that does
 
 Points = NDArray[np.float64]
 
 
-def pen_distances(split: Split, variants: int, seed: int) -> NDArray[np.uint8]:
+def ink_depths(split: Split, variants: int, seed: int) -> NDArray[np.uint8]:
     """Trace every digit and give each as many handwritings as asked for.
 
     Args:
@@ -33,7 +37,7 @@ def pen_distances(split: Split, variants: int, seed: int) -> NDArray[np.uint8]:
         seed: Fixes them.
 
     Returns:
-        (n, variants, 28, 28) distances to the pen's path, in 1/60 pixel, at most 255.
+        (n, variants, 28, 28) depths in the ink: `OUTLINE`, and `UNIT` more for each pixel inwards.
     """
     work = partial(vary, variants=variants, seed=seed)
     return stack_rows(work, split.images, split.labels, range(len(split.labels)))
@@ -46,13 +50,17 @@ def vary(
     rng = np.random.default_rng([seed, row])
     path = dense(trace(image))
     hands = (write(path, label, rng) for _ in range(variants))
-    return np.stack([distances(hand, label, rng) for hand in hands])
+    return np.stack([depths(hand, label, rng) for hand in hands])
 
 
 def dense(strokes: Strokes) -> Points:
-    """Add the middle of every edge, so that stretching opens no gaps."""
+    """Draw a path as smoothly as hands do; add the middle of each edge, lest stretching open gaps.
+
+    What wavers is a traced digit: the network would learn it as a drawing's mark.
+    """
+    points = smooth(strokes.points, strokes.edges, STEADY)
     starts, ends = strokes.edges.T
-    return np.concatenate([strokes.points, (strokes.points[starts] + strokes.points[ends]) / 2])
+    return np.concatenate([points, (points[starts] + points[ends]) / 2])
 
 
 def write(path: Points, label: int, rng: np.random.Generator) -> Points:
@@ -68,7 +76,7 @@ def stretch(path: Points, label: int, rng: np.random.Generator) -> Points:
     low, extent = path.min(0), np.maximum(np.ptp(path, axis=0), 1e-3)
     bend = rng.normal(0, (0.15, 0.2))
     if label == 9 and rng.random() < 0.5:
-        bend[1] = rng.uniform(0, 0.65)
+        bend[1] = rng.uniform(0, 0.6)  # more makes it a 3
     aspect = np.exp([rng.normal(0, 0.15), 0])
     if label == 4:
         aspect[0] *= rng.uniform(0.6, 1.1)
@@ -76,18 +84,21 @@ def stretch(path: Points, label: int, rng: np.random.Generator) -> Points:
     return stretched
 
 
-def distances(path: Points, label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Put a path into the box and measure every pixel's distance to it: (28, 28)."""
+def depths(path: Points, label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw a path with some pen and put the ink where the reader would: (28, 28) depths."""
+    radius = rng.uniform(*PEN_RADIUS)
     extent = max(float(np.ptp(path, axis=0).max()), 1.0)
-    path = (path - path.min(0)) * rng.uniform(*BOX) / extent
-    path = path - path.mean(0) + SIDE / 2
+    path = (path - path.min(0)) * (DIGIT_BOX - 2 * radius) / extent + radius
     columns, rows = np.clip(path * FINER, 0, SIDE * FINER - 1).astype(int).T
     away = np.ones((SIDE * FINER,) * 2, bool)
     away[rows, columns] = False
     if label != 4 and rng.random() < CLOSED:  # a closed four is a nine
         away = fill_gaps(away, FINER * rng.uniform(*GAP))
-    middles: Points = distance_transform_edt(away)[FINER // 2 :: FINER, FINER // 2 :: FINER]
-    return np.minimum(middles * (UNIT / FINER), 255).astype(np.uint8)
+    inwards: Points = radius - distance_transform_edt(away) / FINER
+    moves = [round(CENTRE - (rows.mean() + 0.5) / FINER) for rows in np.nonzero(inwards > 0)]
+    centred = np.roll(inwards, np.multiply(moves, FINER), (0, 1))
+    middles = centred[FINER // 2 :: FINER, FINER // 2 :: FINER]
+    return np.clip(OUTLINE + UNIT * middles, 0, 255).astype(np.uint8)
 
 
 def fill_gaps(away: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
@@ -105,8 +116,8 @@ def one(path: Points, rng: np.random.Generator) -> Points:
         return path
     top, bottom = path[path[:, 1].argmin()], path[path[:, 1].argmax()]
     stem = np.arctan2(*(bottom - top))  # from straight down, to the right
-    angle = max(min(stem, 0.3) - rng.uniform(0.2, 0.95), -rng.uniform(0.85, 1.25))  # or it is a 7
-    end = top + rng.uniform(0.18, 0.7) * height * np.array([np.sin(angle), np.cos(angle)])
+    angle = max(min(stem, 0.3) - rng.uniform(0.15, 0.95), -rng.uniform(0.85, 1.25))  # or it is a 7
+    end = top + rng.uniform(0.18, 0.75) * height * np.array([np.sin(angle), np.cos(angle)])
     parts = [path]
     if rng.random() < 0.9:
         parts.append(curve(top, (top + end) / 2 + rng.normal(0, 0.02 * height, 2), end))
@@ -152,7 +163,7 @@ def five(path: Points, rng: np.random.Generator) -> Points:
 
 def three(path: Points, rng: np.random.Generator) -> Points:
     """Give a three a hook where the pen sets off."""
-    if rng.random() < 0.75:
+    if rng.random() < 0.7:
         return path
     height = np.ptp(path[:, 1])
     upper = path[path[:, 1] < path[:, 1].min() + 0.35 * height]
@@ -165,7 +176,7 @@ def three(path: Points, rng: np.random.Generator) -> Points:
 def nine(path: Points, rng: np.random.Generator) -> Points:
     """Give a nine a tail that swings to the left, or make it the loop of one with a belly."""
     kind = rng.random()
-    if kind < 0.35:
+    if kind < 0.37:
         return path
     width, height = np.ptp(path, axis=0)
     bottom = path[path[:, 1].argmax()]

@@ -21,6 +21,7 @@ from training.data import CLASSES, Split
 from training.parallel import stack_rows
 
 FEW = 2_000  # digits are enough to stand side by side
+DISTINCT = 2_500  # drawings to train on; where more are wanted, they come again
 CANVAS = 140  # pixels: five times what the network sees
 MIDDLE = CANVAS / 2
 LETTERS = "ACEFGHJKLMNPRTUVWXYadefhkmnprtuvwx"  # the others are some digit's twin
@@ -38,12 +39,13 @@ def outliers(digits: Split, count: int, seed: int) -> tuple[NDArray[np.uint8], N
         seed: Fixes them.
 
     Returns:
-        Images (count, 28, 28) and targets (count, 10), each of them 0.1.
+        Images (count, 28, 28), `DISTINCT` different ones, and targets (count, 10), all 0.1.
 
     Source: Hendrycks et al. 2019, https://arxiv.org/abs/1812.04606.
     """
     targets = np.full((count, CLASSES), 1 / CLASSES, np.float32)
-    return draw_non_digits(digits, count, seed), targets
+    drawn = draw_non_digits(digits, min(count, DISTINCT), seed)
+    return np.resize(drawn, (count, *drawn.shape[1:])), targets
 
 
 def draw_non_digits(digits: Split, count: int, seed: int) -> NDArray[np.uint8]:

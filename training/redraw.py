@@ -100,13 +100,15 @@ def connect(
     return np.stack([starts, ends], 1)[ends >= 0]
 
 
-def smooth(points: NDArray[np.float64], edges: NDArray[np.int64]) -> NDArray[np.float64]:
+def smooth(
+    points: NDArray[np.float64], edges: NDArray[np.int64], rounds: int = SMOOTHING
+) -> NDArray[np.float64]:
     """Take the pixels' steps out of a path; its ends stay where they are."""
     count = len(points)
     near, far = np.concatenate([edges, edges[:, ::-1]]).T
     degree = np.bincount(near, minlength=count)
     inner = (degree >= 2)[:, None]
-    for _ in range(SMOOTHING):
+    for _ in range(rounds):
         sums = [np.bincount(near, points[far, axis], minlength=count) for axis in (0, 1)]
         means = np.stack(sums, 1) / np.maximum(degree, 1)[:, None]
         points = np.where(inner, (points + means) / 2, points)

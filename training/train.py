@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,16 @@ from keras import ops
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.augmentation import distort, pen_ink
+from training.augmentation import distort, pen_ink, strengths
 from training.calibration import calibrate
 from training.config import Config
 from training.data import Digits, Split
-from training.handwriting import pen_distances
+from training.handwriting import ink_depths
 from training.model import BUILDERS, CLASSES, INPUT_SHAPE
 from training.non_digits import outliers
 from training.stage import StageError, fresh_folder, write_json
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
-VARIANTS = 2  # handwritings of each traced digit
-UPDATES = 10  # of the progress bar in an epoch
-ADAPTING_SLOWER = 3  # times than the peak of the one cycle before it
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +68,7 @@ class ProgressBar(keras.callbacks.Callback):
     """One bar for the whole training, with the time left."""
 
     def __init__(self, epochs: int, steps: int) -> None:
-        """Open a bar for so many epochs of so many steps, in one `fit` or several."""
+        """Open a bar for so many epochs of so many steps."""
         super().__init__()
         self.epochs, self.steps, self.ended = epochs, steps, 0
         self.bar = tqdm(total=epochs * steps, unit="step", desc="Training", ncols=100)
@@ -86,25 +83,6 @@ class ProgressBar(keras.callbacks.Callback):
         self.ended += 1
         accuracy = 100 * (logs or {})["val_accuracy"]
         self.bar.set_postfix_str(f"epoch {self.ended}/{self.epochs}, validation {accuracy:.2f} %")
-
-
-class MeanOfEpochs(keras.callbacks.Callback):
-    """Keeps the weights, with the normalisation's statistics, of each epoch's end."""
-
-    def __init__(self, first: int) -> None:
-        """Begin at the end of epoch `first`, counted from 0."""
-        super().__init__()
-        self.first = first
-        self.seen: list[list[NDArray[np.float32]]] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keep the weights."""
-        if epoch >= self.first:
-            self.seen.append(self.model.get_weights())
-
-    def weights(self) -> list[NDArray[np.float32]]:
-        """Return the mean of each of the network's arrays."""
-        return [np.mean(arrays, axis=0) for arrays in zip(*self.seen, strict=True)]
 
 
 def train(config: Config, digits: Digits, build: Path) -> keras.Model:
@@ -129,22 +107,23 @@ def train(config: Config, digits: Digits, build: Path) -> keras.Model:
     return model
 
 
-def fit(config: Config, digits: Digits) -> tuple[keras.Model, dict[str, Any]]:
+def fit(
+    config: Config, digits: Digits, watchers: Sequence[keras.callbacks.Callback] = ()
+) -> tuple[keras.Model, dict[str, Any]]:
     """Train and calibrate a network in memory; return it with its curves and what they cost.
+
+    Args:
+        config: The run's settings.
+        digits: What to fit on (train) and to watch (validation).
+        watchers: Callbacks that look on.
 
     Raises:
         TrainingError: If the loss is no longer a number.
     """
     keras.utils.set_random_seed(config.seed)
-    model = BUILDERS[config.network]()
-    progress = ProgressBar(config.epochs + config.adapting_epochs, steps_per_epoch(config, digits))
     started = time.perf_counter()
-    if config.adapting_epochs:
-        curves = learn(model, replace(config, handwriting=0.0), digits, [progress])
-        curves = join(curves, adapt(model, config, digits, [progress]))
-    else:
-        curves = learn(model, config, digits, [progress])
-    progress.bar.close()
+    model = BUILDERS[config.network]()
+    curves = learn(model, config, digits, watchers)
     seconds = time.perf_counter() - started
     source = {"dataset": digits.dataset, "revision": digits.revision, "origin": digits.origin}
     sizes = {name: len(getattr(digits, name).labels) for name in ("train", "validation", "test")}
@@ -166,48 +145,21 @@ def learn(
     Raises:
         TrainingError: If the loss is no longer a number.
     """
-    compile_model(model, config, steps_per_epoch(config, digits))
+    steps = steps_per_epoch(config, digits)
+    compile_model(model, config, steps)
+    progress = ProgressBar(config.epochs, steps)
     curves: dict[str, list[float]] = model.fit(
-        **training_input(digits.train, config),
+        **training_input(digits.train, config, steps),
         epochs=config.epochs,
         validation_data=(channel(digits.validation.images), one_hot(digits.validation.labels)),
         validation_batch_size=500,
-        callbacks=[keras.callbacks.TerminateOnNaN(), *watchers],
+        callbacks=[keras.callbacks.TerminateOnNaN(), progress, *watchers],
         verbose=0,
     ).history
+    progress.bar.close()
     if not np.isfinite(curves["loss"]).all():
         raise TrainingError("The loss is no longer a number: lower the learning rate and retry.")
     return curves
-
-
-def adapt(
-    model: keras.Model, config: Config, digits: Digits, watchers: Sequence[keras.callbacks.Callback]
-) -> dict[str, list[float]]:
-    """Go on with other handwritings mixed in, and leave a blend of the weights before and after.
-
-    The blend keeps what both know: the test set's digits and those that people draw (Wortsman et
-    al. 2021, https://arxiv.org/abs/2109.01903). "After" is itself the mean over the last epochs at
-    a constant rate (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407).
-    """
-    before = model.get_weights()
-    mean = MeanOfEpochs(first=config.adapting_epochs // 3)
-    adapting = replace(
-        config,
-        epochs=config.adapting_epochs,
-        one_cycle=False,
-        learning_rate=config.learning_rate / ADAPTING_SLOWER,
-        seed=config.seed + 1,
-    )
-    curves = learn(model, adapting, digits, [*watchers, mean])
-    share = config.adapted_share
-    pairs = zip(before, mean.weights(), strict=True)
-    model.set_weights([(1 - share) * old + share * new for old, new in pairs])
-    return curves
-
-
-def join(*parts: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Put one phase's curves behind the other's."""
-    return {name: [value for part in parts for value in part[name]] for name in parts[0]}
 
 
 def steps_per_epoch(config: Config, digits: Digits) -> int:
@@ -225,14 +177,15 @@ def compile_model(model: keras.Model, config: Config, steps: int) -> None:
         keras.optimizers.AdamW(rate, weight_decay=config.weight_decay),
         keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
-        steps_per_execution=max(1, steps // UPDATES),
+        steps_per_execution=min(config.steps_per_call, steps),
     )
 
 
-def training_input(split: Split, config: Config) -> dict[str, Any]:
+def training_input(split: Split, config: Config, steps: int) -> dict[str, Any]:
     """Return the arguments of `fit` that feed it: the arrays, or a pipeline that distorts them."""
     if config.augment:
-        return {"x": distorted_batches(split, config), "shuffle": False}
+        batches = distorted_batches(split, config, config.epochs * steps)
+        return {"x": batches, "steps_per_epoch": steps, "shuffle": False}
     return {
         "x": channel(split.images),
         "y": one_hot(split.labels),
@@ -240,8 +193,8 @@ def training_input(split: Split, config: Config) -> dict[str, Any]:
     }
 
 
-def distorted_batches(split: Split, config: Config) -> tf.data.Dataset:
-    """Shuffle, batch and distort; each epoch other distortions, in an order the seed fixes.
+def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Dataset:
+    """Shuffle, batch and distort, in an order the seed fixes, for so many steps.
 
     Some of the images are no digits; a share of each batch gives its place to digits in other
     handwritings.
@@ -250,35 +203,38 @@ def distorted_batches(split: Split, config: Config) -> tf.data.Dataset:
     unclear, undecided = outliers(split, count, config.seed)
     images = tf.constant(channel(np.concatenate([split.images, unclear])))
     targets = tf.constant(np.concatenate([one_hot(split.labels), undecided]))
-    paths, meant = handwritings(split, config)
+    drawn_images, drawn_targets = handwritings(split, config)
     rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=config.seed)
-    seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2)
+    seeds = tf.data.Dataset.random(seed=config.seed).batch(2)
 
-    def distorted(chosen: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        count = tf.shape(chosen)[0]
-        other = tf.random.stateless_uniform((count,), seed) < config.handwriting
-        drawn = tf.random.stateless_uniform((count,), seed + 1, 0, len(meant), tf.int32)
-        place = other[:, None, None, None]
-        mixed = tf.where(place, tf.gather(paths, drawn), tf.gather(images, chosen))
-        moved = distort(mixed, seed + 2)
-        inked = tf.where(place, pen_ink(moved, seed + 3), moved)
-        return inked, tf.where(other[:, None], tf.gather(meant, drawn), tf.gather(targets, chosen))
+    def distorted(rows: tf.Tensor, seed: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        count = tf.shape(rows)[0]
+        drawn = tf.random.stateless_uniform((count,), seed) < config.handwriting
+        hands = tf.random.stateless_uniform((count,), seed + 1, 0, len(drawn_targets), tf.int32)
+        strength = strengths(count, tf.cast(step, tf.float32) / steps, seed + 2)
+        place = drawn[:, None, None, None]
+        mixed = tf.where(place, tf.gather(drawn_images, hands), tf.gather(images, rows))
+        moved = distort(mixed, strength, seed + 3)
+        inked = tf.where(place, pen_ink(moved, strength, seed + 4), moved)
+        meant = tf.where(drawn[:, None], tf.gather(drawn_targets, hands), tf.gather(targets, rows))
+        return inked, meant
 
-    pipeline = tf.data.Dataset.zip(rows.batch(config.batch_size), seeds)
+    batches = rows.batch(config.batch_size).repeat()
+    pipeline = tf.data.Dataset.zip(batches, seeds, tf.data.Dataset.range(steps))
     return pipeline.map(distorted, num_parallel_calls=2).prefetch(4)
 
 
 def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
-    """Trace digits and give them handwritings: nearness (m, 28, 28, 1) uint8 and targets (m, 10).
+    """Trace digits and give them handwritings: depths (m, 28, 28, 1) uint8 and targets (m, 10).
 
     Without any, one empty image keeps the pipeline's form.
     """
     if not config.handwriting:
         return tf.zeros((1, *INPUT_SHAPE), tf.uint8), tf.zeros((1, CLASSES))
     some = Split(split.images[: config.traced], split.labels[: config.traced])
-    nearness = 255 - pen_distances(some, VARIANTS, config.seed)
-    targets = np.repeat(one_hot(some.labels), VARIANTS, axis=0)
-    return tf.constant(nearness.reshape(-1, *INPUT_SHAPE)), tf.constant(targets)
+    depths = ink_depths(some, config.hands, config.seed)
+    targets = np.repeat(one_hot(some.labels), config.hands, axis=0)
+    return tf.constant(depths.reshape(-1, *INPUT_SHAPE)), tf.constant(targets)
 
 
 def without_optimizer(model: keras.Model, config: Config) -> keras.Model:
