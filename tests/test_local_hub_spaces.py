@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from training.local_hub import spaces
 from training.local_hub.server import running_hub
 
 SPACE = "local/page"
@@ -64,6 +68,7 @@ def test_a_pushed_space_runs_until_the_next_one_or_the_hubs_end(tmp_path: Path) 
         assert (runtime.stage, runtime.raw["sha"]) == ("RUNNING", second)
         assert read(hub) == f"{SPACE} two"
         assert any("starting" in line for line in hub.fetch_space_logs(SPACE))
+        (_,) = tmp_path.glob("hub/environments/*/whole")  # the second found the first's
         assert (
             len([child for child in psutil.Process().children() if "app.py" in child.cmdline()])
             == 1
@@ -86,6 +91,22 @@ def test_a_broken_space_says_how(hub: HfApi, broken: dict[str, str], stage: str,
     assert hub.wait_for_space(SPACE, timeout=60, poll_interval=0.1).stage == stage
     log = hub.fetch_space_logs(SPACE, build=stage != "RUNTIME_ERROR")
     assert said in "".join(log)
+
+
+def test_a_page_of_somebody_else_is_not_taken_for_the_space(
+    hub: HfApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        taken = int(found.getsockname()[1])
+    with ThreadingHTTPServer(("127.0.0.1", taken), SimpleHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        ports = iter([taken])  # it was free when it was looked for
+        free = spaces.free_port
+        monkeypatch.setattr(spaces, "free_port", lambda: next(ports, None) or free())
+        push(hub, README=CARD, requirements="", app="import time\ntime.sleep(1)\n" + APP)
+        assert hub.wait_for_space(SPACE, timeout=60, poll_interval=0.1).stage == "RUNNING"
+        assert read(hub) == f"{SPACE} {{}}" and str(taken) not in str(hub.space_info(SPACE).host)
+        other.shutdown()
 
 
 def test_a_space_that_dies_is_seen(hub: HfApi) -> None:

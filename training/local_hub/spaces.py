@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -253,10 +254,17 @@ def answers(url: str, process: subprocess.Popen[bytes], ended: threading.Event =
     """Wait until a process serves a page; return False if it ends, or is to end, or is late."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and not ended.wait(0.1) and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):  # not yet
+        with contextlib.suppress(OSError, psutil.Error):  # not yet
             urllib.request.urlopen(url, timeout=5).close()
-            return True
+            if listens(process, int(url.rpartition(":")[2])):
+                return True
     return False
+
+
+def listens(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Tell whether it is this process that listens on a port: another's page answers, too."""
+    sockets = psutil.Process(process.pid).net_connections("tcp")
+    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
 
 
 def find_space(request: Request) -> Space:
