@@ -23,7 +23,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from training.local_hub.access import require_write
 from training.local_hub.reading import API, find_repository, read_card
 from training.local_hub.storage import MAIN, HubError, Repository
 
@@ -280,15 +279,6 @@ def runtime(request: Request) -> Response:
     return JSONResponse(find_space(request).runtime())
 
 
-def restart(request: Request) -> Response:
-    """Start it again."""
-    require_write(request)
-    repository = find_repository(request)
-    repository.refs()
-    request.app.state.spaces.committed(repository)
-    return runtime(request)
-
-
 def logs(request: Request) -> Response:
     """Send the log so far, as server-sent events."""
     kind = request.path_params["log"]
@@ -305,6 +295,5 @@ def logs(request: Request) -> Response:
 
 ROUTES = [
     Route(API + "/runtime", runtime),
-    Route(API + "/restart", restart, methods=["POST"]),
     Route(API + "/logs/{log}", logs),
 ]
