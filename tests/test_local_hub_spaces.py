@@ -93,9 +93,12 @@ def test_a_broken_space_says_how(hub: HfApi, broken: dict[str, str], stage: str,
     assert said in "".join(log)
 
 
+@pytest.mark.parametrize("elsewhere", ["exit(1)", "address = address[0], 0"])
 def test_a_page_of_somebody_else_is_not_taken_for_the_space(
-    hub: HfApi, monkeypatch: pytest.MonkeyPatch
+    hub: HfApi, monkeypatch: pytest.MonkeyPatch, elsewhere: str
 ) -> None:
+    look = f"import socket\ntry: socket.create_server(address)\nexcept OSError: {elsewhere}\n"
+    app = APP.replace("http.server.HTTPServer(", look + "http.server.HTTPServer(")
     with socket.create_server(("127.0.0.1", 0)) as found:
         taken = int(found.getsockname()[1])
     with ThreadingHTTPServer(("127.0.0.1", taken), SimpleHTTPRequestHandler) as other:
@@ -103,7 +106,7 @@ def test_a_page_of_somebody_else_is_not_taken_for_the_space(
         ports = iter([taken])  # it was free when it was looked for
         free = spaces.free_port
         monkeypatch.setattr(spaces, "free_port", lambda: next(ports, None) or free())
-        push(hub, README=CARD, requirements="", app="import time\ntime.sleep(1)\n" + APP)
+        push(hub, README=CARD, requirements="", app=app)
         assert hub.wait_for_space(SPACE, timeout=60, poll_interval=0.1).stage == "RUNNING"
         assert read(hub) == f"{SPACE} {{}}" and str(taken) not in str(hub.space_info(SPACE).host)
         other.shutdown()

@@ -250,20 +250,27 @@ def free_port() -> int:
 
 
 def answers(url: str, process: subprocess.Popen[bytes], ended: threading.Event = NEVER) -> bool:
-    """Wait until a process serves a page; return False if it ends, or is to end, or is late."""
-    deadline = time.monotonic() + START_SECONDS
+    """Wait until a process serves a page; return False if it ends, or is to end, or is late.
+
+    So too if it listens elsewhere: Gradio moves on where somebody took the port meanwhile, and then
+    that one's page would answer.
+    """
+    port, deadline = int(url.rpartition(":")[2]), time.monotonic() + START_SECONDS
     while process.poll() is None and not ended.wait(0.1) and time.monotonic() < deadline:
         with contextlib.suppress(OSError, psutil.Error):  # not yet
-            urllib.request.urlopen(url, timeout=5).close()
-            if listens(process, int(url.rpartition(":")[2])):
+            ports = listening(process)
+            if ports and port not in ports:
+                return False
+            if ports:
+                urllib.request.urlopen(url, timeout=5).close()
                 return True
     return False
 
 
-def listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Tell whether it is this process that listens on a port: another's page answers, too."""
+def listening(process: subprocess.Popen[bytes]) -> set[int]:
+    """Return the ports that a process listens on."""
     sockets = psutil.Process(process.pid).net_connections("tcp")
-    return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
+    return {one.laddr.port for one in sockets if one.status == psutil.CONN_LISTEN}
 
 
 def find_space(request: Request) -> Space:
