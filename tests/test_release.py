@@ -29,6 +29,7 @@ from tests.photographs import photograph
 from training import deploy, hub
 from training.card import README, render_card
 from training.deploy import DeployError
+from training.hub import RefusedError
 from training.local_hub.access import Token
 from training.local_hub.server import running_hub
 from training.local_hub.storage import Commit, Repository
@@ -576,6 +577,18 @@ def test_the_space_is_asked_as_by_a_visitor_and_nobody_waits_for_it_afterwards(
     assert "user-agent" in shown
     assert not any("authorization" in word or "hf_local" in word for word in shown)
     wait_for_readers()
+
+
+def test_a_hub_that_fails_is_not_taken_for_the_space(
+    here: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "PAUSES", ())
+    before = here.commits("space", SPACE)
+    fault = {"wanted": f"GET /api/spaces/{SPACE}", "number": 2, "answer": "503"}
+    httpx.post(f"{here.endpoint}/_faults", json=fault)
+    with pytest.raises(RefusedError, match="HTTP 503"), or_put_back(SPACE):
+        verify(here.build, SPACE)
+    assert here.commits("space", SPACE) == before
 
 
 def test_a_space_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from training import hub
 from training.data import CLASSES
 from training.golden import ANSWERS
-from training.hub import persist
+from training.hub import RefusedError, persist
 from training.stage import StageError, read_json
 
 TOLERANCE = 1e-4  # of a probability
@@ -110,11 +110,14 @@ def ask_patiently(id: str, golden: Path, names: list[str]) -> Answers:
 
     Raises:
         VerifyError: If it does not.
+        RefusedError: If the Hub does not say where it is.
     """
     pauses = iter(hub.PAUSES)
     while True:
         try:
             return ask(id, golden, names)
+        except RefusedError:  # the Hub's fault, not the Space's
+            raise
         except Exception as error:  # gradio_client's, the network's and the page's share no class
             pause = next(pauses, None)
             if pause is None:
@@ -129,7 +132,7 @@ def ask_patiently(id: str, golden: Path, names: list[str]) -> Answers:
 
 def ask(id: str, golden: Path, names: list[str]) -> Answers:
     """Send drawings to a Space, as a visitor who shows no token; return its answers."""
-    host = str(HfApi().space_info(id).host)
+    host = str(persist(partial(HfApi().space_info, id), id, "space").host)
     return [(name, ask_for(host, golden / name)) for name in names]
 
 
