@@ -372,8 +372,8 @@ BROKEN = "local/broken"
             r"20 of 22 golden drawings otherwise than the release did: 0-0\.png unsure \([\d.]+\) "
             "instead of 0 ",
         ),
-        ("app.py", '"version": release.version', '"version": ""', "broken serves .* not "),
-        ("app.py", 'api_name="classify"', 'api_name="read"', "broken does not answer"),
+        ("api.py", '"version": release.version', '"version": ""', "broken serves .* not "),
+        ("api.py", 'api_name="classify"', 'api_name="read"', "broken does not answer"),
     ],
     ids=[
         "wrong pin",

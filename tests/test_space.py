@@ -1,133 +1,25 @@
-"""The Space's endpoint, with the real server and the real clients; and the pad's drawings."""
+"""The Space with the real server: how it starts, what it shows; and the pad's drawings."""
 
 from __future__ import annotations
 
-import base64
-import io
-import json
 import os
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
-from PIL import Image
 
 from space.drawing_pad import PEN_WIDTH, SIDE, UNITS, DrawingError, draw_strokes
 from training.bench import SPACE_COMMAND, running_space
 from training.deploy import SPACE
 
-EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
-
-
-@pytest.fixture(scope="module")
-def client(url: str) -> Client:
-    return Client(url, verbose=False)
-
-
-def classify(client: Client, file: Path) -> dict[str, Any]:
-    answer = client.predict(handle_file(file), api_name="/classify")
-    assert isinstance(answer, dict)
-    return answer
+EXAMPLES = ("two", "three", "four", "five", "seven", "nine")
 
 
 def example(name: str) -> Path:
     return SPACE / "examples" / f"{name}.png"
-
-
-def save(image: Image.Image, folder: Path, name: str = "image.png") -> Path:
-    image.save(folder / name)
-    return folder / name
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_every_example_is_read(client: Client, name: str) -> None:
-    assert classify(client, example(name))["digit"] == EXAMPLES[name]
-
-
-def test_answer_keeps_its_contract(client: Client) -> None:
-    answer = classify(client, example("three"))
-    assert list(answer) == ["digit", "confidence", "probabilities", "reason", "seen", "model"]
-    assert (answer["digit"], answer["reason"]) == (3, None)
-    assert len(answer["probabilities"]) == 10
-    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
-    assert answer["confidence"] == answer["probabilities"][3] == max(answer["probabilities"])
-    assert set(answer["model"]) == {"id", "commit", "version"}
-    kind, data = answer["seen"]["png"].split(",")
-    seen = Image.open(io.BytesIO(base64.b64decode(data)))
-    assert (kind, seen.size, seen.mode) == ("data:image/png;base64", (28, 28), "L")
-    assert answer["seen"]["steps"][0] == "dark on light: inverted"
-
-
-@pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (28, 58, 168)])
-def test_transparent_image_is_read_by_its_ink(
-    client: Client, tmp_path: Path, ink: tuple[int, int, int]
-) -> None:
-    alpha = Image.open(example("two")).getchannel("A")
-    drawing = Image.new("RGBA", alpha.size, (*ink, 255))
-    drawing.putalpha(alpha)
-    assert classify(client, save(drawing, tmp_path))["digit"] == 2
-
-
-def test_blank_image_is_an_answer(client: Client, tmp_path: Path) -> None:
-    answer = classify(client, save(Image.new("L", (200, 200), 255), tmp_path))
-    assert (answer["digit"], answer["reason"], answer["seen"]) == (None, "blank", None)
-    assert answer["confidence"] == 0
-
-
-def test_text_file_named_png_is_a_clear_error(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "digit.png").write_text("not an image")
-    with pytest.raises(AppError, match=r"cannot be read as an image.* Pass a PNG") as caught:
-        classify(client, tmp_path / "digit.png")
-    assert "Traceback" not in str(caught.value)
-    assert str(tmp_path) not in str(caught.value)
-
-
-def test_no_file_is_a_clear_error(client: Client) -> None:
-    with pytest.raises(AppError, match="Pass an image file"):
-        client.predict(None, api_name="/classify")
-
-
-def call_over_http(url: str, image: dict[str, Any]) -> tuple[str, Any]:
-    """Call as with curl; return the last event's name and data."""
-    api = f"{url}/gradio_api/call"
-    event = httpx.post(f"{api}/v2/classify", json={"image": image}).json()["event_id"]
-    kind, data = httpx.get(f"{api}/classify/{event}").text.strip().split("\n")[-2:]
-    return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
-
-
-def test_plain_http_is_enough(url: str) -> None:
-    files = {"files": example("seven").open("rb")}
-    (path,) = httpx.post(f"{url}/gradio_api/upload", files=files).json()
-    kind, data = call_over_http(url, {"path": path, "meta": {"_type": "gradio.FileData"}})
-    assert (kind, data[0]["digit"]) == ("complete", 7)
-
-
-def test_files_of_the_server_are_out_of_reach(url: str) -> None:
-    for meta in ({"meta": {"_type": "gradio.FileData"}}, {}):
-        kind, data = call_over_http(url, {"path": str(SPACE / "requirements.txt"), **meta})
-        assert kind == "error"
-        assert "gradio==" not in json.dumps(data)
-
-
-def test_two_clients_at_once_get_their_own_answers(url: str) -> None:
-    def ask(name: str) -> list[int]:
-        own = Client(url, verbose=False)
-        return [classify(own, example(name))["digit"] for _ in range(5)]
-
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(ask, ["three", "seven"])) == [[3] * 5, [7] * 5]
-
-
-def test_classify_is_the_only_public_endpoint(url: str) -> None:
-    endpoints = httpx.get(f"{url}/gradio_api/info").json()
-    assert list(endpoints["named_endpoints"]) == ["/classify"]
-    assert endpoints["unnamed_endpoints"] == {}
 
 
 def test_pictures_of_the_examples_are_not_swept_away_with_uploads(url: str) -> None:
