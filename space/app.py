@@ -20,8 +20,9 @@ from api import Endpoints, to_json
 from drawing_pad import DrawingError, draw_strokes, drawing_pad
 from intake import MAX_BYTES
 from limits import APP, MAX_RUNNING, MAX_SESSIONS, MAX_WAITING, Page
-from reader import Classifier, ReleaseError, UnreadableImageError, find_release
+from reader import Classifier, ReleaseError, UnreadableImageError, find_release, read_pin
 from theme import STYLES, THEME
+from waiting import wait
 
 SPACE = Path(__file__).parent
 EXAMPLES = ("two", "three", "four", "five", "seven", "nine")
@@ -40,12 +41,9 @@ READING = {"trigger_mode": "always_last", **OWN_EVENT}
 
 
 def main() -> None:
-    """Serve the release, or say in one sentence why it cannot be served."""
-    try:
-        classifier = Classifier(find_release())
-    except ReleaseError as error:
-        sys.exit(f"This Space cannot start. {error}")
+    """Serve the release, as soon as it can be loaded."""
     satisfy_zero_gpu()
+    classifier = load_or_wait()
     gr.set_static_paths([SPACE / "examples"])  # as uploads they would be swept away
     page = build_page(classifier)
     page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING, api_open=False)
@@ -58,6 +56,25 @@ def main() -> None:
         app_kwargs=APP,
         run_history=False,
     )
+
+
+def load_or_wait() -> Classifier:
+    """Load the release, or show that it cannot be loaded until it can.
+
+    A model of this machine is not waited for: it has to be made.
+    """
+    try:
+        return load()
+    except ReleaseError as error:
+        if not read_pin() or os.environ.get("MODEL_DIR"):
+            sys.exit(f"This Space cannot start. {error}")
+        print(f"The page waits for its model. {error}", flush=True)
+    return wait(load)
+
+
+def load() -> Classifier:
+    """Find and load the release."""
+    return Classifier(find_release())
 
 
 def satisfy_zero_gpu() -> None:

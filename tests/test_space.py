@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import shutil
+import socket
 import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from gradio_client import Client, handle_file
+from huggingface_hub import HfApi
+from huggingface_hub.repocard import metadata_load
 
 from space.drawing_pad import PEN_WIDTH, SIDE, UNITS, DrawingError, draw_strokes
+from space.reader import SERVED
 from training.bench import SPACE_COMMAND, running_space
-from training.deploy import SPACE
+from training.deploy import SPACE, pinned, stage_space
+from training.local_hub.server import running_hub
 
 EXAMPLES = ("two", "three", "four", "five", "seven", "nine")
 
@@ -37,6 +49,72 @@ def test_without_a_model_the_space_says_so_and_stops(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `space/` that knows of no model but the one it is to find on the Hub."""
+    monkeypatch.delenv("MODEL_DIR", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    return Path(shutil.copytree(SPACE, tmp_path / "space"))
+
+
+@contextlib.contextmanager
+def starting(folder: Path, hub: str) -> Iterator[str]:
+    """Start a Space as its own folder says; yield its address at once."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    environment = os.environ | place | {"HF_ENDPOINT": hub}
+    with (folder.parent / "space.log").open("w") as log:
+        command = [sys.executable, "-u", "app.py"]
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def wait_for(url: str, status: int) -> httpx.Response:
+    """Ask until an answer has a status."""
+    for _ in range(600):
+        with contextlib.suppress(httpx.TransportError):  # nobody listens yet
+            if (answer := httpx.get(url)).status_code == status:
+                return answer
+        time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+def test_a_space_waits_for_the_hub_once_and_then_starts_without_it(
+    alone: Path, model_dir: Path, tmp_path: Path
+) -> None:
+    with running_hub(tmp_path / "hub") as endpoint:
+        hub = HfApi(endpoint=endpoint, token="hf_local")
+        hub.create_repo("local/digits")
+        commit = hub.upload_folder(folder_path=model_dir, repo_id="local/digits").oid
+    release = {"id": "local/digits", "commit": commit, "version": "v2026.01.01.1"}
+    (alone / "release.json").write_text(json.dumps(release))
+    port = int(endpoint.rpartition(":")[2])
+    with starting(alone, endpoint) as url:
+        wait_for(f"{url}/config", 503)
+        page = httpx.get(url)
+        assert page.status_code == 200 and "cannot be loaded from the Hub" in page.text
+        for secret in ("local/digits", str(tmp_path), "Traceback", "Python"):
+            assert secret not in page.text + str(page.headers)
+        call = httpx.post(f"{url}/gradio_api/call/v2/classify", json={"image": ""})
+        assert call.status_code == 503 and "Call again later." in call.json()["error"]
+        with running_hub(tmp_path / "hub", port):
+            wait_for(f"{url}/config", 200)
+            assert Client(url, verbose=False).predict(api_name="/model").items() >= release.items()
+    with starting(alone, endpoint) as url:  # the Hub is down again
+        wait_for(f"{url}/config", 200)
+        answer = Client(url, verbose=False).predict(
+            handle_file(example("two")), api_name="/classify"
+        )
+        assert (answer["digit"], answer["model"]) == (2, release)
+    assert "waits" not in (tmp_path / "space.log").read_text()
+
+
 @pytest.mark.parametrize("zero", [True, False])
 def test_zero_gpu_is_named_a_function_and_nothing_else_is(
     model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zero: bool
@@ -50,11 +128,32 @@ def test_zero_gpu_is_named_a_function_and_nothing_else_is(
         assert ("named" in (tmp_path / "space.log").read_text()) == zero
 
 
-def test_space_is_built_with_the_pinned_gradio() -> None:
-    pins = (SPACE / "requirements.txt").read_text()
-    _, front_matter, _ = (SPACE / "README.md").read_text("utf-8").split("---\n", 2)
-    (version,) = [line for line in front_matter.splitlines() if line.startswith("sdk_version: ")]
-    assert f"gradio=={version.removeprefix('sdk_version: ')}\n" in pins
+COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+def test_front_matter_is_what_the_platform_asks_for() -> None:
+    card = metadata_load(SPACE / "README.md")
+    assert card
+    assert (card["sdk"], card["app_file"], card["license"]) == ("gradio", "app.py", "apache-2.0")
+    assert card["sdk_version"] == pinned(SPACE / "requirements.txt", "gradio")
+    assert card["python_version"] == "3.12.12"  # the one of ZeroGPU's two that the project runs on
+    assert {card["colorFrom"], card["colorTo"]} <= COLOURS
+    assert card["title"] and card["emoji"] and 0 < len(card["short_description"]) <= 60
+    assert card["datasets"] == ["ylecun/mnist"] and "image-classification" in card["tags"]
+    assert not {"models", "preload_from_hub"} & set(card)  # of a release: deploy writes them
+
+
+def test_deployed_front_matter_names_the_release_and_preloads_its_files(tmp_path: Path) -> None:
+    release = {"id": "local/digits", "commit": "0123456789" * 4, "version": "v2026.01.01.1"}
+    stage_space(tmp_path / "staged", "local/page", release)
+    card = metadata_load(tmp_path / "staged" / "README.md")
+    assert card
+    before = metadata_load(SPACE / "README.md")
+    assert before and card.items() >= before.items()
+    assert card["models"] == ["local/digits"]
+    (preloaded,) = card["preload_from_hub"]
+    assert preloaded.split(" ") == ["local/digits", ",".join(SERVED), release["commit"]]
+    assert json.loads((tmp_path / "staged" / "release.json").read_text()) == release
 
 
 def ink(strokes: Any) -> np.ndarray[Any, Any]:
