@@ -52,9 +52,13 @@ def main() -> None:
     elif options.reference:
         write_reference(measure_training(options.seeds))
     else:
+        from training.load import measure_load, print_load
+
         print_normalizing(normalizing := measure_normalizing())
         print_serving(serving := measure_serving())
-        write_json(BUILD / "bench.json", {"normalizing": normalizing, "serving": serving})
+        print_load(load := measure_load())
+        measured = {"normalizing": normalizing, "serving": serving, "load": load}
+        write_json(BUILD / "bench.json", measured)
 
 
 def measure_normalizing() -> dict[str, float]:
