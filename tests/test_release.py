@@ -24,6 +24,7 @@ from gradio_client import Client
 from huggingface_hub import HfApi, constants, hf_api
 from huggingface_hub.errors import RepositoryNotFoundError
 
+from space.reader import SERVED
 from tests.conftest import ROOT, run_training
 from tests.photographs import photograph
 from training import deploy, hub
@@ -342,7 +343,8 @@ def test_the_live_space_serves_the_commit_that_was_published(live: Release) -> N
     assert f'Client("{SPACE}")' in (live.build / "space" / "README.md").read_text()
     card = live.hub.space_info(SPACE).card_data
     assert card["models"] == [MODEL]
-    assert card["preload_from_hub"] == [f"{MODEL} model.tflite,metrics.json {pin['commit']}"]
+    assert card["preload_from_hub"] == [f"{MODEL} {','.join(SERVED)} {pin['commit']}"]
+    assert set(SERVED) <= set(live.commits()[0].files)
 
 
 def test_a_space_that_serves_this_already_is_not_changed(live: Release) -> None:
@@ -401,14 +403,14 @@ NOWHERE = {"id": MODEL, "commit": "0" * 40, "version": "v2000.01.01.1"}
             r"20 of 22 golden drawings otherwise than the release did: 0-0\.png unsure \([\d.]+\) "
             "instead of 0 ",
         ),
-        ("app.py", '"version": release.version', '"version": ""', "broken serves .* not "),
+        ("api.py", '"version": release.version', '"version": ""', "broken serves .* not "),
         (
-            "app.py",
-            'return to_json(classifier.classify(image["path"]), classifier.release)',
+            "api.py",
+            "return self.read(image, time.monotonic() + FETCH_SECONDS)",
             'return {"digit": 0}',
             "broken answers in another form .*'digit': 0",
         ),
-        ("app.py", 'api_name="classify"', 'api_name="read"', "broken does not answer"),
+        ("api.py", 'api_name="classify"', 'api_name="read"', "broken does not answer"),
     ],
     ids=[
         "wrong pin",
@@ -448,12 +450,26 @@ def test_a_broken_space_is_seen_and_put_back(
 
 
 def test_a_first_space_that_does_not_run_has_nothing_to_be_put_back(
-    here: Release, tmp_path: Path
+    here: Release, broken: Path
 ) -> None:
-    (tmp_path / "published.json").write_text(json.dumps(NOWHERE))
+    edit(broken / "app.py", "satisfy_zero_gpu()\n", "sys.exit('no more')\n")
     with pytest.raises(DeployError) as caught, or_put_back("local/first"):
-        deploy.deploy(tmp_path, "local/first")
-    said = r"RUNTIME_ERROR.*could not be downloaded.*put back either: .*has served nothing before"
+        deploy.deploy(here.build, "local/first")
+    said = r"RUNTIME_ERROR.*no more.*put back either: .*has served nothing before"
+    assert re.search(said, str(caught.value), re.DOTALL), caught.value
+
+
+def test_a_space_that_waits_for_its_model_runs_and_does_not_verify(
+    here: Release, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "PAUSES", (0.1,))
+    edit(broken / "reader" / "classifier.py", "fetched = fetch(pin)", "raise OSError('no route')")
+    deploy.deploy(here.build, "local/waiting")
+    with pytest.raises(VerifyError) as caught:
+        verify(here.build, "local/waiting")
+    said = (
+        r"local/waiting does not answer.*Its log ends with:.*could not be downloaded \(no route\)"
+    )
     assert re.search(said, str(caught.value), re.DOTALL), caught.value
 
 

@@ -18,6 +18,7 @@ from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
 from training import hub
 from training.data import CLASSES
+from training.deploy import last_lines
 from training.golden import ANSWERS
 from training.hub import RefusedError, persist
 from training.stage import StageError, read_json
@@ -124,7 +125,7 @@ def ask_patiently(id: str, golden: Path, names: list[str]) -> Answers:
                 reason = " ".join(str(error).split())
                 raise VerifyError(
                     f"The Space {id} does not answer ({type(error).__name__}: {reason}). "
-                    "Look at its log, or run verify again."
+                    f"Run verify again, or look at its log. {last_lines(HfApi(), id, 'RUNNING')}"
                 ) from error
             log.info("No answer from %s (%s): again in %.0f s", id, type(error).__name__, pause)
             time.sleep(pause)

@@ -1,6 +1,7 @@
 """The reader: any image → a digit. Both the Space and training read with it."""
 
 from .classifier import (
+    SERVED,
     Answer,
     Classifier,
     Release,
@@ -8,6 +9,7 @@ from .classifier import (
     find_release,
     guess_digit,
     read_digit,
+    read_pin,
 )
 from .preprocessing import (
     EmptyDrawingError,
@@ -18,6 +20,7 @@ from .preprocessing import (
 )
 
 __all__ = [
+    "SERVED",
     "Answer",
     "Classifier",
     "EmptyDrawingError",
@@ -30,4 +33,5 @@ __all__ = [
     "normalize",
     "open_image",
     "read_digit",
+    "read_pin",
 ]
