@@ -175,14 +175,13 @@ def test_no_strokes_are_a_white_sheet() -> None:
 
 
 def test_tap_is_a_round_dot() -> None:
-    area = ink([[[UNITS // 2, UNITS // 2]]]).sum() / 255 / SIDE**2
+    area = ink([[[UNITS // 2, UNITS // 2, PEN_WIDTH]]]).sum() / 255 / SIDE**2
     assert area == pytest.approx(np.pi / 4 * (PEN_WIDTH / UNITS) ** 2, rel=0.03)
 
 
 def test_stroke_is_as_wide_as_the_pen_and_may_leave_the_pad() -> None:
-    line = ink([[[-300, 500], [1300, 500]]])
-    assert (line == line[:, :1]).all()
-    assert line[:, 0].sum() / 255 == pytest.approx(SIDE * PEN_WIDTH / UNITS, abs=0.6)
+    line = ink([[[-300, 500, PEN_WIDTH], [1300, 500, PEN_WIDTH]]])
+    assert line.sum(0) / 255 == pytest.approx(SIDE * PEN_WIDTH / UNITS, abs=0.6)
 
 
 @pytest.mark.parametrize(
@@ -192,15 +191,18 @@ def test_stroke_is_as_wide_as_the_pen_and_may_leave_the_pad() -> None:
         "drawing",
         {"strokes": []},
         [1],
-        [[1, 2]],
-        [[[1]]],
-        [[[1, 2, 3]]],
-        [[["1", "2"]]],
-        [[[True, False]]],
-        [[[float("nan"), 0]]],
-        [[[0, float("inf")]]],
-        [[[10**400, 0]]],
-        [[[0, 0]] * 20_001],
+        [[1, 2, 3]],
+        [[[1, 2]]],
+        [[[1, 2, 3, 4]]],
+        [[["1", "2", "3"]]],
+        [[[True, False, True]]],
+        [[[float("nan"), 0, 80]]],
+        [[[0, float("inf"), 80]]],
+        [[[10**400, 0, 80]]],
+        [[[0, 0, 0]]],
+        [[[0, 0, -80]]],
+        [[[0, 0, UNITS]]],
+        [[[0, 0, 80]] * 10_001],
     ],
     ids=lambda value: repr(value)[:24],
 )
