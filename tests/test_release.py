@@ -314,7 +314,10 @@ def test_the_live_space_serves_the_commit_that_was_published(live: Release) -> N
     assert f'Client("{SPACE}")' in (live.build / "space" / "README.md").read_text()
     card = live.hub.space_info(SPACE).card_data
     assert card["models"] == [MODEL]
-    assert card["preload_from_hub"] == [f"{MODEL} model.tflite,metrics.json {pin['commit']}"]
+    ((id, files, sha),) = [line.split() for line in card["preload_from_hub"]]
+    assert (id, sha) == (MODEL, pin["commit"])
+    published = {file.rfilename for file in live.hub.model_info(MODEL, revision=sha).siblings}
+    assert {"model.tflite", "layers.tflite", "README.md"} <= set(files.split(",")) <= published
 
 
 def test_a_space_that_serves_this_already_is_not_changed(live: Release) -> None:

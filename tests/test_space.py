@@ -23,6 +23,7 @@ from training.bench import SPACE_COMMAND, running_space
 from training.deploy import SPACE
 
 EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
+NO_DIGITS = ("letter", "star")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,12 @@ def save(image: Image.Image, folder: Path, name: str = "image.png") -> Path:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_is_read(client: Client, name: str) -> None:
     assert classify(client, example(name))["digit"] == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", NO_DIGITS)
+def test_examples_that_are_no_digits_are_not_read(client: Client, name: str) -> None:
+    answer = classify(client, example(name))
+    assert (answer["digit"], answer["reason"]) == (None, "unsure")
 
 
 def test_answer_keeps_its_contract(client: Client) -> None:
@@ -133,7 +140,8 @@ def test_classify_is_the_only_public_endpoint(url: str) -> None:
 def test_pictures_of_the_examples_are_not_swept_away_with_uploads(url: str) -> None:
     components = httpx.get(f"{url}/config").json()["components"]
     icons = [part["props"]["icon"] for part in components if part["props"].get("icon")]
-    assert [icon["path"] for icon in icons] == [str(example(name)) for name in EXAMPLES]
+    paths = [str(example(name)) for name in (*EXAMPLES, *NO_DIGITS)]
+    assert [icon["path"] for icon in icons] == paths
     assert all(httpx.get(icon["url"]).is_success for icon in icons)
 
 

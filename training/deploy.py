@@ -15,11 +15,11 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.repocard import metadata_load, metadata_save
 
+from space.reader import SERVED
 from training.hub import commit_folder, find_or_create, persist
 from training.stage import StageError, fresh_folder, read_json, write_json
 
 SPACE = Path(__file__).parents[1] / "space"
-SERVED = ("model.tflite", "metrics.json")
 WORKING = {"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"}
 LIMIT_SECONDS, POLL_SECONDS = 900.0, 0.5  # of building and starting
 LAST_LINES = 8

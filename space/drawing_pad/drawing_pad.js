@@ -34,14 +34,18 @@ function paint() {
 
 function paintStroke(points) {
   // As in Python: a curve around each point, from the middle before it to the middle after it.
+  let drawn = null; // the width of what is being drawn: one line as long as it stays the same
   points.forEach(([x, y, width], i) => {
     const [before, after] = [points[i - 1] ?? points[i], points[i + 1] ?? points[i]];
-    brush.lineWidth = width;
-    brush.beginPath();
-    brush.moveTo((before[0] + x) / 2, (before[1] + y) / 2);
+    if (width !== drawn) {
+      if (drawn) brush.stroke();
+      brush.lineWidth = drawn = width;
+      brush.beginPath();
+      brush.moveTo((before[0] + x) / 2, (before[1] + y) / 2);
+    }
     brush.quadraticCurveTo(x, y, (x + after[0]) / 2, (y + after[1]) / 2);
-    brush.stroke();
   });
+  brush.stroke();
   const [x, y, width] = points[0];
   brush.beginPath();
   brush.arc(x, y, width / 2, 0, 2 * Math.PI); // a tap: a canvas strokes no line of length 0

@@ -1,6 +1,7 @@
 """The reader: any image → a digit. Both the Space and training read with it."""
 
 from .classifier import (
+    SERVED,
     Answer,
     Classifier,
     Release,
@@ -9,6 +10,7 @@ from .classifier import (
     guess_digit,
     read_digit,
 )
+from .explanation import Explainer, Explanation
 from .preprocessing import (
     EmptyDrawingError,
     Normalized,
@@ -18,9 +20,12 @@ from .preprocessing import (
 )
 
 __all__ = [
+    "SERVED",
     "Answer",
     "Classifier",
     "EmptyDrawingError",
+    "Explainer",
+    "Explanation",
     "Normalized",
     "Release",
     "ReleaseError",

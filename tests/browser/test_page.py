@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
@@ -12,6 +13,12 @@ from training.deploy import SPACE
 from training.page import SEVEN, draw
 
 ONE = [(0.5, 0.2), (0.5, 0.5), (0.49, 0.8)]
+
+
+CLIP = """async (url) => {
+  const blob = await (await fetch(url)).blob();
+  await navigator.clipboard.write([new ClipboardItem({ [blob.type]: blob })]);
+}"""
 
 
 def test_page_waits_calmly(open_page: OpenPage) -> None:
@@ -28,7 +35,8 @@ def test_stroke_is_answered_and_all_fits_a_laptop(open_page: OpenPage) -> None:
     expect_digit(page, 7)
     expect(page.locator(".answer .likely .name")).to_have_text("7")
     expect(page.locator(".seen li").first).to_have_text("dark on light: inverted")
-    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    for part in ("#drawing-pad", "#examples", ".answer .bars", ".answer .seen"):
+        expect(page.locator(part)).to_be_in_viewport(ratio=1)
     screenshot(page, "desktop")
 
 
@@ -52,11 +60,29 @@ def test_uploaded_file_is_answered_until_it_is_removed(open_page: OpenPage) -> N
     expect_nothing_drawn(page)
 
 
+def test_picture_from_the_clipboard_is_answered(open_page: OpenPage) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    picture = base64.b64encode((SPACE / "examples" / "three.png").read_bytes()).decode()
+    page.evaluate(CLIP, f"data:image/png;base64,{picture}")
+    page.get_by_role("tab", name="Image").click()
+    page.get_by_role("button", name="Paste from clipboard").click()
+    expect_digit(page, 3)
+
+
+def test_no_digit_is_calmly_not_sure(open_page: OpenPage) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Example: star").click()
+    expect(page.locator(".answer.unsure .sentence")).to_contain_text("Not sure")
+    expect(page.locator(".toast-wrap")).to_be_empty()
+    screenshot(page, "unsure")
+
+
 def test_unreadable_file_is_one_sentence_and_no_alarm(open_page: OpenPage, tmp_path: Path) -> None:
     (tmp_path / "digit.png").write_text("not an image")
     page = open_page()
     upload(page, tmp_path / "digit.png")
     expect(page.locator(".answer.problem .sentence")).to_contain_text("Pass a PNG")
+    expect(page.locator("#image-input img")).to_be_hidden()  # a broken picture tells nothing
     expect(page.locator(".toast-wrap")).to_be_empty()
     screenshot(page, "unreadable")
 
@@ -67,6 +93,7 @@ def test_example_opens_in_the_image_tab(open_page: OpenPage) -> None:
     expect_digit(page, 7)
     page.get_by_role("button", name="Example: five").click()
     expect_digit(page, 5)
+    expect(page.locator("#image-input img")).to_be_visible()
     screenshot(page, "example")
     page.get_by_role("button", name="Example: two").click()
     expect_digit(page, 2)
