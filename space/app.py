@@ -52,6 +52,9 @@ CAMERA = gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": "en
 
 OWN_EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 READING = {"trigger_mode": "always_last", **OWN_EVENT}
+# Past the queue, whose two further requests take longer than the answer. A page has one drawing on
+# its way at a time, so many visitors slow each other down and nobody's requests pile up.
+LIVE = {"queue": False, **READING}
 
 
 def main() -> None:
@@ -99,7 +102,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
                 examples = example_buttons()
             with gr.Column(elem_id="reply"):
                 answer = answer_view(read_drawing([]))
-        gr.on([pad.input, drawing_tab.select], read_drawing, pad, answer, **READING)
+        gr.on([pad.input, drawing_tab.select], read_drawing, pad, answer, **LIVE)
         # Of the image's events only `change` comes for everything: a photo is no `upload`.
         changes = [image.change, image_tab.select]
         gr.on(changes, read_image, image, answer, preprocess=False, **READING)

@@ -29,6 +29,7 @@ from space.reader import Classifier, Release, normalize
 from training.data import load_embedded_mnist
 from training.deploy import SPACE
 from training.local_hub.spaces import HOST, answers, free_port
+from training.page import bench_page
 from training.redraw import redraw, see_redrawn, see_resized
 from training.stage import StageError, write_json, write_text
 
@@ -53,7 +54,9 @@ def main() -> None:
     else:
         print_normalizing(normalizing := measure_normalizing())
         print_serving(serving := measure_serving())
-        write_json(BUILD / "bench.json", {"normalizing": normalizing, "serving": serving})
+        page = bench_page(BUILD)
+        measured = {"normalizing": normalizing, "serving": serving, "page": page}
+        write_json(BUILD / "bench.json", measured)
 
 
 def measure_normalizing() -> dict[str, float]:

@@ -23,6 +23,7 @@ DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 SEVEN = [(0.3, 0.25), (0.5, 0.23), (0.7, 0.24), (0.62, 0.4), (0.53, 0.58), (0.47, 0.8)]
 GLIDE_MS = 300  # bars glide for 180
 STROKES, QUIET_MS = 30, 400
+MOST_MS = 120  # on 2 cores, from the end of a stroke to the bars
 WATCH = """() => {
   const end = () => { window.lifted = performance.now(); window.updated = null; };
   document.querySelector("#drawing-pad canvas").addEventListener("pointerup", end, true);
@@ -115,6 +116,22 @@ def measure_latency(url: str, strokes: int = STROKES) -> dict[str, Any]:
         page.evaluate(WATCH)
         each = [time_stroke(page, number / strokes) for number in range(strokes)]
     return {"median_ms": statistics.median(each), "each": each}
+
+
+def bench_page(build: Path) -> dict[str, Any]:
+    """Measure the page that serves `build/model` and print it; empty where there is no browser."""
+    from training.bench import running_space
+
+    with running_space(build) as (url, _):
+        try:
+            latency = measure_latency(url)
+        except NoBrowserError as error:
+            print(f"\nThe page was not measured. {error}")
+            return {}
+    count, median = len(latency["each"]), latency["median_ms"]
+    print(f"\nThe page, from the end of a stroke to the updated bars, median of {count}")
+    print(f"  {'in Chromium':<30} {median:>8.1f} ms   (bound: {MOST_MS} ms)")
+    return latency
 
 
 def time_stroke(page: Page, part: float) -> float:

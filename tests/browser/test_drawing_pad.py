@@ -57,7 +57,9 @@ def test_answer_comes_while_the_pen_is_down(open_page: OpenPage) -> None:
 def test_moving_pen_sends_at_most_every_150_ms(open_page: OpenPage) -> None:
     page = open_page()
     sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.url) if "join" in request.url else None)
+    page.on(
+        "request", lambda request: sent.append(request.url) if "predict" in request.url else None
+    )
     draw(page, ONE, lift=False)
     page.wait_for_timeout(300)
     sent.clear()
