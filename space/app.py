@@ -6,26 +6,38 @@ visitor: every event brings its drawing or image along and takes its answer away
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from about_view import about_view, render_about
 from answer_view import answer_view, render_answer, render_problem
 from api import Endpoints, to_json
 from drawing_pad import DrawingError, draw_strokes, drawing_pad
+from inside_view import inside_view, read_seen, render_inside
 from intake import MAX_BYTES
 from limits import APP, MAX_RUNNING, MAX_SESSIONS, MAX_WAITING, Page
-from reader import Classifier, ReleaseError, UnreadableImageError, find_release, read_pin
+from reader import (
+    Classifier,
+    Explainer,
+    Release,
+    ReleaseError,
+    UnreadableImageError,
+    find_release,
+    read_pin,
+)
 from theme import STYLES, THEME
 from waiting import wait
 
 SPACE = Path(__file__).parent
-EXAMPLES = ("two", "three", "four", "five", "seven", "nine")
+EXAMPLES = ("two", "three", "four", "five", "seven", "nine", "letter", "star")
 INTRODUCTION = """
 <h1>Draw a digit</h1>
 <p>A small neural network, trained on MNIST, reads it while you draw.</p>
@@ -38,6 +50,9 @@ CAMERA = gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": "en
 
 OWN_EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 READING = {"trigger_mode": "always_last", **OWN_EVENT}
+# Past the queue, whose two further requests take longer than the answer. A page has one drawing on
+# its way at a time, so many visitors slow each other down and nobody's requests pile up.
+LIVE = {"queue": False, **READING}
 
 
 def main() -> None:
@@ -104,14 +119,31 @@ def build_page(classifier: Classifier) -> gr.Blocks:
                 examples = example_buttons()
             with gr.Column(elem_id="reply"):
                 answer = answer_view(read_drawing([]))
-        gr.on([pad.input, drawing_tab.select], read_drawing, pad, answer, **READING)
+        gr.on([pad.input, drawing_tab.select], read_drawing, pad, answer, **LIVE)
         # Of the image's events only `change` comes for everything: a photo is no `upload`.
         changes = [image.change, image_tab.select]
         gr.on(changes, read_image, image, answer, preprocess=False, **READING)
         for file, button in examples.items():
             button.click(partial(open_example, file), None, [tabs, image], **OWN_EVENT)
+        explain_inside(classifier.release)
+        tell_about(classifier.release)
         Endpoints(classifier).add()
     return page
+
+
+def explain_inside(release: Release) -> None:
+    """Add the part that explains what the model sees, while it is open."""
+    load = functools.cache(lambda: Explainer(release))  # few visitors open it
+    with gr.Accordion("Look inside", open=False, elem_classes="part"):
+        asking, inside = inside_view()
+    asking.input(partial(show_inside, load), asking, inside, **READING)
+
+
+def tell_about(release: Release) -> None:
+    """Add the part that tells which model this is; its pictures come when it is opened."""
+    with gr.Accordion("About this model", open=False, elem_classes="part") as part:
+        about = about_view()
+    part.expand(partial(render_about, release), None, about, **OWN_EVENT)
 
 
 def image_input() -> gr.Image:
@@ -155,6 +187,17 @@ def show_image(classifier: Classifier, image: dict[str, Any] | None) -> str:
         return render_answer(read_upload(classifier, image))
     except UnreadableImageError as error:
         return render_problem(str(error))
+
+
+def show_inside(load: Callable[[], Explainer], seen: Any) -> str:
+    """Explain the picture that the browser sends back, as HTML; nothing for none."""
+    if not seen:
+        return ""
+    try:
+        pixels = read_seen(seen)
+        return render_inside(pixels, load().explain(pixels))
+    except (UnreadableImageError, ReleaseError) as error:
+        raise gr.Error(str(error), print_exception=False) from None
 
 
 def open_example(file: Path) -> tuple[gr.Tabs, Path]:

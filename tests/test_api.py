@@ -25,6 +25,7 @@ from training.card import README
 from training.deploy import SPACE
 
 EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
+NO_DIGITS = ("letter", "star")
 MARK = {"meta": {"_type": "gradio.FileData"}}
 TOP = "[[[" * 1000 + "]]]" * 1000
 
@@ -56,6 +57,12 @@ def save(image: Image.Image, folder: Path, name: str = "image.png") -> Path:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_is_read(client: Client, name: str) -> None:
     assert classify(client, example(name))["digit"] == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", NO_DIGITS)
+def test_examples_that_are_no_digits_are_not_read(client: Client, name: str) -> None:
+    answer = classify(client, example(name))
+    assert (answer["digit"], answer["reason"]) == (None, "unsure")
 
 
 def test_answer_keeps_its_contract(client: Client) -> None:

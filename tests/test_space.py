@@ -27,7 +27,7 @@ from training.bench.serving import SPACE_COMMAND, running_space
 from training.deploy import SPACE, pinned, stage_space
 from training.local_hub.server import running_hub
 
-EXAMPLES = ("two", "three", "four", "five", "seven", "nine")
+EXAMPLES = ("two", "three", "four", "five", "seven", "nine", "letter", "star")
 
 
 def example(name: str) -> Path:
@@ -37,7 +37,8 @@ def example(name: str) -> Path:
 def test_pictures_of_the_examples_are_not_swept_away_with_uploads(url: str) -> None:
     components = httpx.get(f"{url}/config").json()["components"]
     icons = [part["props"]["icon"] for part in components if part["props"].get("icon")]
-    assert [icon["path"] for icon in icons] == [str(example(name)) for name in EXAMPLES]
+    paths = [str(example(name)) for name in EXAMPLES]
+    assert [icon["path"] for icon in icons] == paths
     assert all(httpx.get(icon["url"]).is_success for icon in icons)
 
 
@@ -166,14 +167,13 @@ def test_no_strokes_are_a_white_sheet() -> None:
 
 
 def test_tap_is_a_round_dot() -> None:
-    area = ink([[[UNITS // 2, UNITS // 2]]]).sum() / 255 / SIDE**2
+    area = ink([[[UNITS // 2, UNITS // 2, PEN_WIDTH]]]).sum() / 255 / SIDE**2
     assert area == pytest.approx(np.pi / 4 * (PEN_WIDTH / UNITS) ** 2, rel=0.03)
 
 
 def test_stroke_is_as_wide_as_the_pen_and_may_leave_the_pad() -> None:
-    line = ink([[[-300, 500], [1300, 500]]])
-    assert (line == line[:, :1]).all()
-    assert line[:, 0].sum() / 255 == pytest.approx(SIDE * PEN_WIDTH / UNITS, abs=0.6)
+    line = ink([[[-300, 500, PEN_WIDTH], [1300, 500, PEN_WIDTH]]])
+    assert line.sum(0) / 255 == pytest.approx(SIDE * PEN_WIDTH / UNITS, abs=0.6)
 
 
 @pytest.mark.parametrize(
@@ -183,15 +183,18 @@ def test_stroke_is_as_wide_as_the_pen_and_may_leave_the_pad() -> None:
         "drawing",
         {"strokes": []},
         [1],
-        [[1, 2]],
-        [[[1]]],
-        [[[1, 2, 3]]],
-        [[["1", "2"]]],
-        [[[True, False]]],
-        [[[float("nan"), 0]]],
-        [[[0, float("inf")]]],
-        [[[10**400, 0]]],
-        [[[0, 0]] * 20_001],
+        [[1, 2, 3]],
+        [[[1, 2]]],
+        [[[1, 2, 3, 4]]],
+        [[["1", "2", "3"]]],
+        [[[True, False, True]]],
+        [[[float("nan"), 0, 80]]],
+        [[[0, float("inf"), 80]]],
+        [[[10**400, 0, 80]]],
+        [[[0, 0, 0]]],
+        [[[0, 0, -80]]],
+        [[[0, 0, UNITS]]],
+        [[[0, 0, 80]] * 10_001],
     ],
     ids=lambda value: repr(value)[:24],
 )

@@ -11,6 +11,7 @@ from .classifier import (
     read_digit,
     read_pin,
 )
+from .explanation import Explainer, Explanation
 from .preprocessing import (
     EmptyDrawingError,
     Normalized,
@@ -24,6 +25,8 @@ __all__ = [
     "Answer",
     "Classifier",
     "EmptyDrawingError",
+    "Explainer",
+    "Explanation",
     "Normalized",
     "Release",
     "ReleaseError",

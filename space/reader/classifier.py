@@ -26,8 +26,23 @@ from .preprocessing import SIDE, EmptyDrawingError, Normalized, normalize
 
 SPACE = Path(__file__).parents[1]
 LOCAL_RELEASE = SPACE.parent / "build" / "model"
-SERVED = ("model.tflite", "metrics.json")  # of a release's files, those that a Space needs
 CLASSES = 10
+FIGURES = (  # those that the card shows
+    "confusion_matrix",
+    "predictions",
+    "curves",
+    "samples",
+    "classes",
+    "preprocessing",
+    "mistakes",
+)
+SERVED = (  # of a release: what the page needs of it
+    "model.tflite",
+    "layers.tflite",
+    "metrics.json",
+    "README.md",
+    *(f"figures/{name}.png" for name in FIGURES),
+)
 
 
 class ReleaseError(RuntimeError):
@@ -39,7 +54,7 @@ class Release:
     """A folder with a model's files, and what it is called.
 
     Attributes:
-        folder: Holds `model.tflite` and `metrics.json`.
+        folder: Holds `model.tflite`, `metrics.json` and the others in `SERVED`.
         id: The model's repository on the Hub, or None for a model that was never published.
         commit: Its commit there, or None.
         version: Its tag there, or None.

@@ -14,6 +14,7 @@ from typing import Any
 from training.bench.inference import measure_inference, print_inference
 from training.bench.load import measure_load, print_load
 from training.bench.normalizing import measure_normalizing, print_normalizing
+from training.bench.page import bench_page
 from training.bench.presets import (
     measure_baselines_overhead,
     measure_presets,
@@ -54,6 +55,7 @@ def measure(presets: dict[str, Any]) -> dict[str, Any]:
     print_normalizing(normalizing := measure_normalizing())
     print_inference(inference := measure_inference(build / "model"))
     print_serving(serving := measure_serving(build))
+    page = bench_page(build)
     print_load(load := measure_load(build))
     print_sizes(sizes := measure_sizes(build / "model"))
     return {
@@ -61,6 +63,7 @@ def measure(presets: dict[str, Any]) -> dict[str, Any]:
         "normalizing": normalizing,
         "inference": inference,
         "serving": serving,
+        "page": page,
         "load": load,
         "sizes": sizes,
     }
