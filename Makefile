@@ -4,7 +4,7 @@ RUN = .venv/bin/python -m
 VERSIONS = import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12")
 
-.PHONY: install demo test test-slow test-hub check format bench reference costs lock clean
+.PHONY: install demo test test-slow test-hub check format bench picture reference costs lock clean
 
 install: .venv/installed
 
@@ -36,6 +36,9 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(RUN) training.bench
+
+picture: .venv/installed
+	$(RUN) training.bench.page
 
 reference: .venv/installed
 	$(RUN) training.bench --reference

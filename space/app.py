@@ -1,4 +1,4 @@
-"""The page and its API: wires the drawing pad, the reader and the view of the answer together.
+"""The page: wires the drawing pad, the reader and the view of the answer together; starts it all.
 
 Serves the release that the reader finds; knows nothing of pixels or models. Keeps nothing of a
 visitor: every event brings its drawing or image along and takes its answer away.
@@ -6,58 +6,90 @@ visitor: every event brings its drawing or image along and takes its answer away
 
 from __future__ import annotations
 
-import base64
+import functools
 import importlib.util
-import io
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
+from about_view import about_view, render_about
 from answer_view import answer_view, render_answer, render_problem
+from api import Endpoints, to_json
 from drawing_pad import DrawingError, draw_strokes, drawing_pad
-from reader import Answer, Classifier, Release, ReleaseError, UnreadableImageError, find_release
+from inside_view import inside_view, read_seen, render_inside
+from intake import MAX_BYTES
+from limits import APP, MAX_RUNNING, MAX_SESSIONS, MAX_WAITING, Page
+from reader import (
+    Classifier,
+    Explainer,
+    Release,
+    ReleaseError,
+    UnreadableImageError,
+    find_release,
+    read_pin,
+)
 from theme import STYLES, THEME
+from waiting import wait
 
 SPACE = Path(__file__).parent
-EXAMPLES = ("two", "three", "four", "five", "seven", "nine")
+EXAMPLES = ("two", "three", "four", "five", "seven", "nine", "letter", "star")
 INTRODUCTION = """
 <h1>Draw a digit</h1>
 <p>A small neural network, trained on MNIST, reads it while you draw.</p>
 """
 
-MAX_UPLOAD = "20mb"
 SWEEP_SECONDS = KEEP_SECONDS = 3600  # uploads are deleted that often, at that age
-MAX_WAITING = 200  # events in the queue; whoever comes later is asked to try again
-MAX_RUNNING = 4  # of each kind; the model takes one at a time, the rest draws and decodes
 
 # A mirrored digit is none, and it lies on the table: a phone's camera at the back sees it.
 CAMERA = gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": "environment"}})
 
 OWN_EVENT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 READING = {"trigger_mode": "always_last", **OWN_EVENT}
+# Past the queue, whose two further requests take longer than the answer. A page has one drawing on
+# its way at a time, so many visitors slow each other down and nobody's requests pile up.
+LIVE = {"queue": False, **READING}
 
 
 def main() -> None:
-    """Serve the release, or say in one sentence why it cannot be served."""
-    try:
-        classifier = Classifier(find_release())
-    except ReleaseError as error:
-        sys.exit(f"This Space cannot start. {error}")
+    """Serve the release, as soon as it can be loaded."""
     satisfy_zero_gpu()
+    classifier = load_or_wait()
     gr.set_static_paths([SPACE / "examples"])  # as uploads they would be swept away
     page = build_page(classifier)
-    page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING)
+    page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING, api_open=False)
     page.launch(
         theme=THEME,
         css_paths=STYLES,
         footer_links=["api"],
-        max_file_size=MAX_UPLOAD,
+        max_file_size=MAX_BYTES,
+        state_session_capacity=MAX_SESSIONS,
+        app_kwargs=APP,
+        run_history=False,
     )
+
+
+def load_or_wait() -> Classifier:
+    """Load the release, or show that it cannot be loaded until it can.
+
+    A model of this machine is not waited for: it has to be made.
+    """
+    try:
+        return load()
+    except ReleaseError as error:
+        if not read_pin() or os.environ.get("MODEL_DIR"):
+            sys.exit(f"This Space cannot start. {error}")
+        print(f"The page waits for its model. {error}", flush=True)
+    return wait(load)
+
+
+def load() -> Classifier:
+    """Find and load the release."""
+    return Classifier(find_release())
 
 
 def satisfy_zero_gpu() -> None:
@@ -74,7 +106,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
     """Lay out the page and connect it; the answer is always that of the tab in sight."""
     read_drawing = partial(show_drawing, classifier)
     read_image = partial(show_image, classifier)
-    page = gr.Blocks(title="Draw a digit", delete_cache=(SWEEP_SECONDS, KEEP_SECONDS))
+    page = Page(title="Draw a digit", delete_cache=(SWEEP_SECONDS, KEEP_SECONDS))
     with page:
         gr.HTML(INTRODUCTION, elem_id="introduction", apply_default_css=False)
         with gr.Row(elem_id="desk"):
@@ -87,14 +119,31 @@ def build_page(classifier: Classifier) -> gr.Blocks:
                 examples = example_buttons()
             with gr.Column(elem_id="reply"):
                 answer = answer_view(read_drawing([]))
-        gr.on([pad.input, drawing_tab.select], read_drawing, pad, answer, **READING)
+        gr.on([pad.input, drawing_tab.select], read_drawing, pad, answer, **LIVE)
         # Of the image's events only `change` comes for everything: a photo is no `upload`.
         changes = [image.change, image_tab.select]
         gr.on(changes, read_image, image, answer, preprocess=False, **READING)
         for file, button in examples.items():
             button.click(partial(open_example, file), None, [tabs, image], **OWN_EVENT)
-        add_endpoint(classifier, image)
+        explain_inside(classifier.release)
+        tell_about(classifier.release)
+        Endpoints(classifier).add()
     return page
+
+
+def explain_inside(release: Release) -> None:
+    """Add the part that explains what the model sees, while it is open."""
+    load = functools.cache(lambda: Explainer(release))  # few visitors open it
+    with gr.Accordion("Look inside", open=False, elem_classes="part"):
+        asking, inside = inside_view()
+    asking.input(partial(show_inside, load), asking, inside, **READING)
+
+
+def tell_about(release: Release) -> None:
+    """Add the part that tells which model this is; its pictures come when it is opened."""
+    with gr.Accordion("About this model", open=False, elem_classes="part") as part:
+        about = about_view()
+    part.expand(partial(render_about, release), None, about, **OWN_EVENT)
 
 
 def image_input() -> gr.Image:
@@ -121,30 +170,6 @@ def example_buttons() -> dict[Path, gr.Button]:
         return {file: gr.Button(f"Example: {file.stem}", icon=file, min_width=0) for file in files}
 
 
-def add_endpoint(classifier: Classifier, image: gr.Image) -> None:
-    """Add `/classify`, the one public endpoint: an image file in, an answer as JSON out."""
-    gr.Button(visible=False).click(
-        partial(classify, classifier),
-        image,
-        gr.JSON(visible=False, label="answer"),
-        preprocess=False,
-        api_name="classify",
-        api_description=classify.__doc__,
-    )
-
-
-def classify(classifier: Classifier, image: dict[str, Any] | None) -> dict[str, Any]:
-    """Read the handwritten digit on an image file.
-
-    Takes any paper and ink, dark on light or light on dark, also transparent. An image without
-    ink is an answer, with the reason "blank"; a file that is no image is an error.
-    """
-    try:
-        return read_upload(classifier, image)
-    except UnreadableImageError as error:
-        raise gr.Error(str(error), print_exception=False) from None
-
-
 def show_drawing(classifier: Classifier, strokes: Any) -> str:
     """Answer for the drawing pad's value, as HTML."""
     try:
@@ -164,6 +189,17 @@ def show_image(classifier: Classifier, image: dict[str, Any] | None) -> str:
         return render_problem(str(error))
 
 
+def show_inside(load: Callable[[], Explainer], seen: Any) -> str:
+    """Explain the picture that the browser sends back, as HTML; nothing for none."""
+    if not seen:
+        return ""
+    try:
+        pixels = read_seen(seen)
+        return render_inside(pixels, load().explain(pixels))
+    except (UnreadableImageError, ReleaseError) as error:
+        raise gr.Error(str(error), print_exception=False) from None
+
+
 def open_example(file: Path) -> tuple[gr.Tabs, Path]:
     """Show an example in the image tab, as if the visitor had dropped it there."""
     return gr.Tabs(selected="image"), file
@@ -180,30 +216,6 @@ def read_upload(classifier: Classifier, image: dict[str, Any] | None) -> dict[st
     if not image or not image["path"]:
         raise UnreadableImageError("No file was sent. Pass an image file.")
     return to_json(classifier.classify(image["path"]), classifier.release)
-
-
-def to_json(answer: Answer, release: Release) -> dict[str, Any]:
-    """Put an answer into the form of the API.
-
-    Returns:
-        `digit` (null where there is none), `confidence`, `probabilities` (ten), `reason` (null,
-        "blank" or "unsure"), `seen` (`png` as a data URL and `steps`; null for a blank) and
-        `model` (`id`, `commit`, `version`; null for one that was never published).
-    """
-    seen = None
-    if answer.seen:
-        file = io.BytesIO()
-        Image.fromarray(answer.seen.pixels).save(file, "PNG")
-        png = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-        seen = {"png": png, "steps": list(answer.seen.steps)}
-    return {
-        "digit": answer.digit,
-        "confidence": answer.confidence,
-        "probabilities": list(answer.probabilities),
-        "reason": answer.reason,
-        "seen": seen,
-        "model": {"id": release.id, "commit": release.commit, "version": release.version},
-    }
 
 
 if __name__ == "__main__":

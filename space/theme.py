@@ -11,12 +11,15 @@ STYLES = [
     SPACE / "page.css",
     SPACE / "drawing_pad" / "drawing_pad.css",
     SPACE / "answer_view" / "answer_view.css",
+    SPACE / "inside_view" / "inside_view.css",
+    SPACE / "about_view" / "about_view.css",
 ]
 
 FONT = gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700))  # Gradio brings the files
 FONTS = (FONT, "system-ui", "sans-serif")
+CODE = (gr.themes.LocalFont("IBM Plex Mono"), "ui-monospace", "monospace")
 
-THEME = gr.themes.Base(font=FONTS, font_mono=FONTS, neutral_hue="slate").set(
+THEME = gr.themes.Base(font=FONTS, font_mono=CODE, neutral_hue="slate").set(
     body_background_fill="#f6f7f9",
     body_background_fill_dark="#121419",
     body_text_color="#15181e",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, SpaceInfo
 
 from tests.conftest import run_training
 from training.local_hub.access import Token
@@ -19,7 +20,7 @@ MODEL, SPACE = "local/handwritten-digits", "local/draw-a-digit"
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Hub with a model, a Space, and a Space of another kind."""
-    tokens = {"hf_local": Token("local"), "hf_one": Token("local", frozenset({f"model {MODEL}"}))}
+    tokens = {"hf_local": Token("local"), "hf_read": Token("local", frozenset())}
     with running_hub(tmp_path_factory.mktemp("hub"), tokens=tokens) as endpoint:
         api = HfApi(endpoint=endpoint, token="hf_local")
         api.create_repo(MODEL)
@@ -47,6 +48,11 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             {"HF_TOKEN": "hf_unknown"},
             1,
             ["✗ Identity: the Hub refused HF_TOKEN (HTTP 401). Make another: {}/settings/tokens\n"],
+        ),
+        (
+            {"HF_TOKEN": "hf_read"},
+            1,
+            ["✗ Identity: local's token may only read. Make one that may write: {}/settings/tok"],
         ),
         (
             {"HF_MODEL_ID": "", "GITHUB_REPOSITORY": "you/digits"},
@@ -112,3 +118,30 @@ def test_packages_that_are_not_as_pinned_are_named(
     found = examine_packages()
     assert not found.good and "keras 0.1 instead of 3." in found.said
     assert found.said.endswith("Install them: make install")
+
+
+def test_a_python_that_is_not_tested_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.doctor import examine_python
+
+    assert examine_python().good
+    monkeypatch.setattr(platform, "python_version", lambda: "3.10.13")
+    found = examine_python()
+    assert not found.good and found.said.startswith("3.10.13; 3.11, 3.12, 3.13 are tested: make")
+
+
+@pytest.mark.parametrize(
+    ("hardware", "said"),
+    [
+        ("zero-a10g", "http://page on ZeroGPU, which is free"),
+        ("cpu-basic", "http://page on CPU basic, which needs PRO"),
+        ("t4-small", "http://page on t4-small, which costs by the hour"),
+        (None, "http://page"),
+    ],
+)
+def test_the_hardware_of_a_space_is_named_with_its_price(hardware: str | None, said: str) -> None:
+    from training.doctor import examine_space
+
+    runtime = {"stage": "RUNNING", "hardware": {"current": None, "requested": hardware}}
+    info = SpaceInfo(id=SPACE, sdk="gradio", runtime=runtime)
+    found = examine_space(info, "http://page")
+    assert (found.good, found.said) == (True, said)

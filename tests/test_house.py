@@ -1,5 +1,6 @@
 """The project's own files agree with each other."""
 
+import json
 import re
 import subprocess
 import sys
@@ -37,6 +38,14 @@ def test_the_lock_has_a_hash_for_every_package_and_no_address() -> None:
         if "==" in package.split("\n")[0]:
             assert "--hash=sha256:" in package, package
     assert "://" not in locked
+
+
+@pytest.mark.parametrize("folder", ["clients", "workflows"])
+def test_the_lock_of_what_node_runs_has_hashes_and_no_registrys_address(folder: str) -> None:
+    lock = json.loads(read(f"tests/{folder}/package-lock.json"))
+    for name, package in lock["packages"].items():
+        assert not name or package["integrity"].startswith("sha512-")
+        assert "resolved" not in package
 
 
 def test_linux_gets_the_cpu_build_and_others_the_ordinary_one() -> None:

@@ -24,6 +24,7 @@ import pytest
 from numpy.typing import NDArray
 
 from training.config import MNIST, MNIST_REVISION
+from training.local_hub.__main__ import USE
 from training.local_hub.mnist import seed_mnist
 from training.local_hub.server import running_hub
 from training.local_hub.storage import LARGE_BYTES, HubError, Repository, is_large
@@ -398,6 +399,37 @@ def test_command_serves_until_ctrl_c_and_ends_well(folder: Path) -> None:
         errors = process.stderr.read()
         assert "stand-in" in errors
         assert "Traceback" not in errors
+
+
+def test_what_the_command_says_to_type_downloads_mnist(folder: Path, tmp_path: Path) -> None:
+    with run_command(folder, 0) as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in USE.splitlines()]
+        shell = "".join(line for line in lines if line.startswith("  "))
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = os.environ | {"PATH": path, "TMPDIR": str(tmp_path)}
+        done = subprocess.run(
+            ["bash", "-ec", shell], env=environment, capture_output=True, text=True
+        )
+        process.send_signal(signal.SIGINT)
+    assert done.returncode == 0, done.stderr
+    (place,) = re.findall(r"/\S+/snapshots/\w+", done.stdout)
+    assert {file.name for file in Path(place, "mnist").iterdir()} == {
+        "train-00000-of-00001.parquet",
+        "test-00000-of-00001.parquet",
+    }
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_the_nth_request_of_a_kind_goes_wrong_and_no_other(endpoint: str, number: int) -> None:
+    wanted = {"wanted": f"GET /api/models/{MODEL}", "number": number, "answer": "429"}
+    order = urllib.request.Request(f"{endpoint}/_faults", json.dumps(wanted).encode())
+    urllib.request.urlopen(order).close()
+    asked = [fetch(f"{endpoint}/api/models/{MODEL}") for _ in range(4)]
+    found = [status for status, _, _ in asked]
+    assert found == [429 if place == number else 200 for place in range(1, 5)]
+    assert asked[number - 1][1]["Retry-After"] == "1"
+    assert fetch(f"{endpoint}/api/models/{MODEL}/refs")[0] == 200
 
 
 def test_command_says_that_the_port_is_taken(folder: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
+import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from training.local_hub import spaces
 from training.local_hub.server import running_hub
 
 SPACE = "local/page"
@@ -64,6 +68,7 @@ def test_a_pushed_space_runs_until_the_next_one_or_the_hubs_end(tmp_path: Path) 
         assert (runtime.stage, runtime.raw["sha"]) == ("RUNNING", second)
         assert read(hub) == f"{SPACE} two"
         assert any("starting" in line for line in hub.fetch_space_logs(SPACE))
+        (_,) = tmp_path.glob("hub/environments/*/whole")  # the second found the first's
         assert (
             len([child for child in psutil.Process().children() if "app.py" in child.cmdline()])
             == 1
@@ -88,6 +93,25 @@ def test_a_broken_space_says_how(hub: HfApi, broken: dict[str, str], stage: str,
     assert said in "".join(log)
 
 
+@pytest.mark.parametrize("elsewhere", ["exit(1)", "address = address[0], 0"])
+def test_a_page_of_somebody_else_is_not_taken_for_the_space(
+    hub: HfApi, monkeypatch: pytest.MonkeyPatch, elsewhere: str
+) -> None:
+    look = f"import socket\ntry: socket.create_server(address)\nexcept OSError: {elsewhere}\n"
+    app = APP.replace("http.server.HTTPServer(", look + "http.server.HTTPServer(")
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        taken = int(found.getsockname()[1])
+    with ThreadingHTTPServer(("127.0.0.1", taken), SimpleHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        ports = iter([taken])  # it was free when it was looked for
+        free = spaces.free_port
+        monkeypatch.setattr(spaces, "free_port", lambda: next(ports, None) or free())
+        push(hub, README=CARD, requirements="", app=app)
+        assert hub.wait_for_space(SPACE, timeout=60, poll_interval=0.1).stage == "RUNNING"
+        assert read(hub) == f"{SPACE} {{}}" and str(taken) not in str(hub.space_info(SPACE).host)
+        other.shutdown()
+
+
 def test_a_space_that_dies_is_seen(hub: HfApi) -> None:
     push(hub, README=CARD, requirements="", app=APP)
     hub.wait_for_space(SPACE, timeout=60, poll_interval=0.1)
@@ -97,5 +121,3 @@ def test_a_space_that_dies_is_seen(hub: HfApi) -> None:
     while hub.get_space_runtime(SPACE).stage == "RUNNING" and time.monotonic() < deadline:
         time.sleep(0.1)
     assert hub.get_space_runtime(SPACE).stage == "RUNTIME_ERROR"
-    hub.restart_space(SPACE)
-    assert hub.wait_for_space(SPACE, timeout=60, poll_interval=0.1).stage == "RUNNING"

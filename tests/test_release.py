@@ -3,35 +3,53 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 import pytest
+from gradio_client import Client
 from huggingface_hub import HfApi, constants, hf_api
 from huggingface_hub.errors import RepositoryNotFoundError
 
+from space.reader import SERVED
 from tests.conftest import ROOT, run_training
+from tests.photographs import photograph
 from training import deploy, hub
 from training.card import README, render_card
 from training.deploy import DeployError
+from training.hub import RefusedError
 from training.local_hub.access import Token
 from training.local_hub.server import running_hub
 from training.local_hub.storage import Commit, Repository
 from training.publish import hash_sources, publish
+from training.redraw import trace
 from training.rollback import or_put_back, roll_back
 from training.stage import StageError, describe_files
-from training.verify import VerifyError, check, read_deployed, verify
+from training.verify import (
+    VerifyError,
+    ask_for,
+    check,
+    differs,
+    keeps_contract,
+    read_deployed,
+    verify,
+)
 
 MODEL, SPACE = "local/handwritten-digits", "local/draw-a-digit"
+THREE = (ROOT / "space" / "examples" / "three.png").read_bytes()
 TOKENS = {
     "hf_local": Token("local"),
     "hf_other": Token("other"),
@@ -155,12 +173,21 @@ def test_a_release_is_of_what_is_here_until_a_source_changes(
 ) -> None:
     shutil.copytree(ROOT / "training", tmp_path / "training")
     shutil.copytree(ROOT / "space", tmp_path / "space")
+    for name in ("model_card.md", "requirements.lock", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
     monkeypatch.setattr("training.publish.ROOT", tmp_path)
     before = hash_sources()
-    for name in ("space/app.py", "space/page.css", "training/local_hub/spaces.py"):
+    for name in ("space/app.py", "space/page.css", "training/local_hub/spaces.py", "README.md"):
         (tmp_path / name).write_text("another")
         assert hash_sources() == before, name
-    for name in ("space/reader/preprocessing.py", "space/requirements.txt", "training/config.py"):
+    for name in (
+        "space/reader/preprocessing.py",
+        "space/requirements.txt",
+        "requirements.lock",
+        "model_card.md",
+        "training/config.py",
+        "training/metric_modules/calibration_error.py",
+    ):
         (tmp_path / name).write_text("another")
         assert hash_sources() != before, name
         before = hash_sources()
@@ -192,6 +219,8 @@ def test_what_the_gate_refuses_is_forced_with_a_reason_that_card_and_tag_state(
     assert len(release.commits()) == 1 and not release.tags()
     assert release.run("publish", "--force", "a rehearsal").returncode == 0
     assert release.commits()[0].message.endswith("Forced: a rehearsal")
+    (tag,) = Repository(release.folder, "model", MODEL).folder.glob("tags/v*")
+    assert tag.read_text() == "a rehearsal"
     card = (release.build / "model" / "README.md").read_text()
     assert "published nevertheless, for this\nreason: a rehearsal." in card
 
@@ -314,7 +343,8 @@ def test_the_live_space_serves_the_commit_that_was_published(live: Release) -> N
     assert f'Client("{SPACE}")' in (live.build / "space" / "README.md").read_text()
     card = live.hub.space_info(SPACE).card_data
     assert card["models"] == [MODEL]
-    assert card["preload_from_hub"] == [f"{MODEL} model.tflite,metrics.json {pin['commit']}"]
+    assert card["preload_from_hub"] == [f"{MODEL} {','.join(SERVED)} {pin['commit']}"]
+    assert set(SERVED) <= set(live.commits()[0].files)
 
 
 def test_a_space_that_serves_this_already_is_not_changed(live: Release) -> None:
@@ -356,6 +386,7 @@ def call_from_here(endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 BROKEN = "local/broken"
+NOWHERE = {"id": MODEL, "commit": "0" * 40, "version": "v2000.01.01.1"}
 
 
 @pytest.mark.slow  # each starts three Spaces
@@ -372,8 +403,14 @@ BROKEN = "local/broken"
             r"20 of 22 golden drawings otherwise than the release did: 0-0\.png unsure \([\d.]+\) "
             "instead of 0 ",
         ),
-        ("app.py", '"version": release.version', '"version": ""', "broken serves .* not "),
-        ("app.py", 'api_name="classify"', 'api_name="read"', "broken does not answer"),
+        ("api.py", '"version": release.version', '"version": ""', "broken serves .* not "),
+        (
+            "api.py",
+            "return self.read(image, time.monotonic() + FETCH_SECONDS)",
+            'return {"digit": 0}',
+            "broken answers in another form .*'digit': 0",
+        ),
+        ("api.py", 'api_name="classify"', 'api_name="read"', "broken does not answer"),
     ],
     ids=[
         "wrong pin",
@@ -381,6 +418,7 @@ BROKEN = "local/broken"
         "crash",
         "wrong answers",
         "other release",
+        "another form",
         "no answer",
     ],
 )
@@ -412,13 +450,49 @@ def test_a_broken_space_is_seen_and_put_back(
 
 
 def test_a_first_space_that_does_not_run_has_nothing_to_be_put_back(
-    here: Release, tmp_path: Path
+    here: Release, broken: Path
 ) -> None:
-    nowhere = {"id": MODEL, "commit": "0" * 40, "version": "v2000.01.01.1"}
-    (tmp_path / "published.json").write_text(json.dumps(nowhere))
+    edit(broken / "app.py", "satisfy_zero_gpu()\n", "sys.exit('no more')\n")
     with pytest.raises(DeployError) as caught, or_put_back("local/first"):
-        deploy.deploy(tmp_path, "local/first")
-    said = r"RUNTIME_ERROR.*could not be downloaded.*put back either: .*has served nothing before"
+        deploy.deploy(here.build, "local/first")
+    said = r"RUNTIME_ERROR.*no more.*put back either: .*has served nothing before"
+    assert re.search(said, str(caught.value), re.DOTALL), caught.value
+
+
+def test_a_space_that_waits_for_its_model_runs_and_does_not_verify(
+    here: Release, broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "PAUSES", (0.1,))
+    edit(broken / "reader" / "classifier.py", "fetched = fetch(pin)", "raise OSError('no route')")
+    deploy.deploy(here.build, "local/waiting")
+    with pytest.raises(VerifyError) as caught:
+        verify(here.build, "local/waiting")
+    said = (
+        r"local/waiting does not answer.*Its log ends with:.*could not be downloaded \(no route\)"
+    )
+    assert re.search(said, str(caught.value), re.DOTALL), caught.value
+
+
+@pytest.mark.parametrize(
+    ("wanted", "number", "said"),
+    [
+        ("GET /api/spaces/{}/logs/run", 1, "Its log is at http://127.*/spaces/{}[?]logs=cont"),
+        ("GET /api/spaces/{}/commits/main", 1, "could not be downloaded"),
+        ("GET /api/spaces/{}/tree/*", 2, "could not be downloaded"),
+    ],
+)
+def test_a_hub_that_fails_meanwhile_does_not_keep_a_space_from_being_put_back(
+    here: Release, tmp_path: Path, wanted: str, number: int, said: str
+) -> None:
+    space = "local/" + re.sub(r"\W", "", wanted.split("/")[-2])
+    (tmp_path / "published.json").write_text(json.dumps(NOWHERE))
+    fault = {"wanted": wanted.format(space), "number": number, "answer": "503"}
+    httpx.post(f"{here.endpoint}/_faults", json=fault)
+    with pytest.raises(DeployError) as caught, or_put_back(space):
+        deploy.deploy(tmp_path, space)
+    seen = httpx.post(f"{here.endpoint}/_faults", json={}).json()
+    assert seen.count(fault["wanted"]) >= number
+    said = said.format(space) + ".*has served nothing before"
     assert re.search(said, str(caught.value), re.DOTALL), caught.value
 
 
@@ -433,7 +507,9 @@ def test_a_space_that_is_not_up_in_time_fails_to_deploy(
 
 
 @pytest.mark.slow
-def test_an_earlier_release_is_put_back_by_its_version(here: Release, tmp_path: Path) -> None:
+def test_an_earlier_release_is_put_back_by_its_version(
+    here: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = json.loads((here.build / "published.json").read_text())
     build = Path(shutil.copytree(here.build, tmp_path / "build"))
     other_reader(build)
@@ -443,8 +519,19 @@ def test_an_earlier_release_is_put_back_by_its_version(here: Release, tmp_path: 
     roll_back(build, MODEL, "local/two", first["version"])
     assert read_deployed("local/two") == first == json.loads((build / "published.json").read_text())
     roll_back(build, MODEL, "local/two", second["version"])
-    assert here.commits("space", "local/two")[0].message.startswith("Put back ")
+    assert here.commits("space", "local/two")[0].message.startswith("Return to ")
     assert check(second, "local/two")
+
+    def check_otherwise(release: dict[str, str], id: str) -> object:
+        if release == first:
+            raise VerifyError("It answers otherwise.")
+        return check(release, id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.rollback.check", check_otherwise)
+        with pytest.raises(VerifyError, match=rf"is back on {MODEL} {second['version']}, which"):
+            roll_back(build, MODEL, "local/two", first["version"])
+    assert read_deployed("local/two") == second
     listed = here.run("releases").stdout.splitlines()
     assert [line.split()[0] for line in listed[1:]] == [second["version"], first["version"]]
     assert re.search(r"9\d\.\d\d % +99\.\d\d %$", listed[1])
@@ -457,6 +544,12 @@ def other_reader(build: Path) -> None:
     folder = build / "model"
     with (folder / "preprocessing.py").open("a") as file:
         file.write("# another\n")
+    measure_anew(build)
+
+
+def measure_anew(build: Path) -> None:
+    """Take a build's changed files for the measured ones."""
+    folder = build / "model"
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["files"] = describe_files(folder)
     (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -469,37 +562,162 @@ def test_a_space_that_is_not_there_does_not_answer(live: Release) -> None:
     assert "local/nothing refused (HTTP 404). There is no such space" in done.stderr
 
 
+def readers() -> int:
+    """How many of gradio_client's readers wait for a Space: Python ends when they do."""
+    found = 0
+    for frame in sys._current_frames().values():
+        while frame := frame.f_back:  # type: ignore[assignment]
+            found += frame.f_code.co_name == "stream_messages"
+    return found
+
+
+def wait_for_readers() -> None:
+    deadline = time.monotonic() + 20
+    while readers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not readers()
+
+
+def test_the_space_is_asked_as_by_a_visitor_and_nobody_waits_for_it_afterwards(
+    here: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    class Watched(Client):  # type: ignore[misc]
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)
+            shown.extend([*self.headers, *self.headers.values()])
+
+    monkeypatch.setattr("training.verify.Client", Watched)
+    assert len(verify(here.build, SPACE)) == 22
+    assert "user-agent" in shown
+    assert not any("authorization" in word or "hf_local" in word for word in shown)
+    wait_for_readers()
+
+
+def test_a_hub_that_fails_is_not_taken_for_the_space(
+    here: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "PAUSES", ())
+    before = here.commits("space", SPACE)
+    fault = {"wanted": f"GET /api/spaces/{SPACE}", "number": 2, "answer": "503"}
+    httpx.post(f"{here.endpoint}/_faults", json=fault)
+    with pytest.raises(RefusedError, match="HTTP 503"), or_put_back(SPACE):
+        verify(here.build, SPACE)
+    assert here.commits("space", SPACE) == before
+
+
+def test_a_space_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gradio
+
+    monkeypatch.setattr("gradio.utils.get_heartbeat_rate", lambda: 0.5)  # it lives, and only hangs
+    monkeypatch.setattr("training.verify.LIMIT_SECONDS", 6.0)
+    woken = threading.Event()
+    page = gradio.Interface(lambda _: woken.wait(60), "file", "json", api_name="classify")
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True)
+    with pytest.raises(TimeoutError):
+        ask_for(url, ROOT / "space" / "examples" / "three.png")
+    wait_for_readers()
+    woken.set()
+    page.close()
+
+
+ANSWER = {
+    "digit": 0,
+    "reason": None,
+    "probabilities": [0.95, *[0.05 / 9] * 9],
+    "model": {"id": MODEL, "commit": "0" * 40, "version": "v2000.01.01.1"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, False),
+        ({"probabilities": [0.95009, *[0.05 / 9] * 9]}, False),
+        ({"probabilities": [0.95011, *[0.05 / 9] * 9]}, True),
+        ({"probabilities": [math.nan, *[0.05 / 9] * 9]}, True),
+        ({"digit": 1}, True),
+        ({"digit": None, "reason": "unsure"}, True),
+    ],
+)
+def test_an_answer_is_the_same_within_a_tenthousandth(
+    changed: dict[str, Any], expected: bool
+) -> None:
+    assert differs(ANSWER | changed, ANSWER) is expected
+    assert keeps_contract(ANSWER | changed)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "0",
+        {},
+        ANSWER | {"model": None},
+        ANSWER | {"model": {}},
+        ANSWER | {"probabilities": [1.0] * 9},
+        ANSWER | {"probabilities": ["1"] * 10},
+        {name: value for name, value in ANSWER.items() if name != "reason"},
+    ],
+)
+def test_an_answer_in_another_form_is_seen(answer: object) -> None:
+    assert not keeps_contract(answer)
+
+
 def python_blocks(document: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", document.read_text("utf-8"), re.DOTALL)
 
 
+def parameters(release: Release) -> int:
+    metrics = json.loads((release.build / "model" / "metrics.json").read_text())
+    return int(metrics["model"]["parameters"])
+
+
 @pytest.mark.parametrize(
-    ("block", "says"), [(0, "3 0.9"), (1, "3 0.9"), (2, "Total params: 114,842")]
+    ("block", "says"), [(0, "3 0.9"), (1, "3 0.9"), (2, "Total params: {0:,}")]
 )
 def test_the_cards_snippets_run_as_printed(
     live: Release, tmp_path: Path, block: int, says: str
 ) -> None:
     code = python_blocks(live.build / "model" / "README.md")[block]
     assert json.loads((live.build / "published.json").read_text())["version"] in code
-    assert says in run_snippet(live, code, tmp_path)
+    assert says.format(parameters(live)) in run_snippet(live, code, tmp_path)
+
+
+def readme_block(live: Release, block: int) -> str:
+    """A snippet of README; its version is a release's, and its page is where this one is."""
+    code = python_blocks(README)[block]
+    for version in re.findall(r'revision="(v.*?)"', code):
+        live.hub.create_tag(MODEL, tag=version, exist_ok=True)
+    return code.replace("http://127.0.0.1:7860", str(live.hub.space_info(SPACE).host))
 
 
 @pytest.mark.parametrize(
-    ("block", "says"), [(0, "3 0.9"), (1, "114842 114842"), (2, "3\n"), (3, "3 0.9")]
+    ("block", "says"), [(0, "3 0.9"), (1, "{0} {0}"), (2, "3\n"), (3, "3 0.9")]
 )
 def test_the_readmes_snippets_run_as_printed(
     live: Release, tmp_path: Path, block: int, says: str
 ) -> None:
-    code = python_blocks(README)[block]
-    for version in re.findall(r'revision="(v.*?)"', code):
-        live.hub.create_tag(MODEL, tag=version, exist_ok=True)
-    code = code.replace("http://127.0.0.1:7860", str(live.hub.space_info(SPACE).host))
     shutil.copytree(ROOT / "space", tmp_path / "space")
-    assert says in run_snippet(live, code, tmp_path)
+    said = run_snippet(live, readme_block(live, block), tmp_path)
+    assert says.format(parameters(live)) in said
 
 
-def run_snippet(live: Release, code: str, folder: Path) -> str:
-    shutil.copy(ROOT / "space" / "examples" / "three.png", folder / "digit.png")
+@pytest.mark.parametrize("document", ["card", "README"])
+def test_a_photograph_is_read_as_printed_without_tensorflow(
+    live: Release, tmp_path: Path, mnist: dict[str, Any], document: str
+) -> None:
+    card = python_blocks(live.build / "model" / "README.md")[0]
+    code = card if document == "card" else readme_block(live, 0)
+    picture = photograph(*trace(mnist["test_images"][0]), np.random.default_rng(1))
+    code += "\nimport sys; print({'tensorflow', 'keras'} & sys.modules.keys())"
+    said = run_snippet(live, code, tmp_path, picture).splitlines()
+    assert said[-2].startswith(f"{mnist['test_labels'][0]} 0.9") and said[-1] == "set()"
+
+
+def run_snippet(live: Release, code: str, folder: Path, picture: bytes = THREE) -> str:
+    (folder / "digit.png").write_bytes(picture)
     environment = os.environ | live.environment | {"MODEL_DIR": str(live.build / "model")}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True

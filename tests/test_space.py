@@ -1,13 +1,16 @@
-"""The Space's endpoint, with the real server and the real clients; and the pad's drawings."""
+"""The Space with the real server: how it starts, what it shows; and the pad's drawings."""
 
 from __future__ import annotations
 
-import base64
-import io
+import contextlib
 import json
 import os
+import shutil
+import socket
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,125 +18,27 @@ import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
-from PIL import Image
+from huggingface_hub import HfApi
+from huggingface_hub.repocard import metadata_load
 
 from space.drawing_pad import PEN_WIDTH, SIDE, UNITS, DrawingError, draw_strokes
+from space.reader import SERVED
 from training.bench.serving import SPACE_COMMAND, running_space
-from training.deploy import SPACE
+from training.deploy import SPACE, pinned, stage_space
+from training.local_hub.server import running_hub
 
-EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
-
-
-@pytest.fixture(scope="module")
-def client(url: str) -> Client:
-    return Client(url, verbose=False)
-
-
-def classify(client: Client, file: Path) -> dict[str, Any]:
-    answer = client.predict(handle_file(file), api_name="/classify")
-    assert isinstance(answer, dict)
-    return answer
+EXAMPLES = ("two", "three", "four", "five", "seven", "nine", "letter", "star")
 
 
 def example(name: str) -> Path:
     return SPACE / "examples" / f"{name}.png"
 
 
-def save(image: Image.Image, folder: Path, name: str = "image.png") -> Path:
-    image.save(folder / name)
-    return folder / name
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_every_example_is_read(client: Client, name: str) -> None:
-    assert classify(client, example(name))["digit"] == EXAMPLES[name]
-
-
-def test_answer_keeps_its_contract(client: Client) -> None:
-    answer = classify(client, example("three"))
-    assert list(answer) == ["digit", "confidence", "probabilities", "reason", "seen", "model"]
-    assert (answer["digit"], answer["reason"]) == (3, None)
-    assert len(answer["probabilities"]) == 10
-    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
-    assert answer["confidence"] == answer["probabilities"][3] == max(answer["probabilities"])
-    assert set(answer["model"]) == {"id", "commit", "version"}
-    kind, data = answer["seen"]["png"].split(",")
-    seen = Image.open(io.BytesIO(base64.b64decode(data)))
-    assert (kind, seen.size, seen.mode) == ("data:image/png;base64", (28, 28), "L")
-    assert answer["seen"]["steps"][0] == "dark on light: inverted"
-
-
-@pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (28, 58, 168)])
-def test_transparent_image_is_read_by_its_ink(
-    client: Client, tmp_path: Path, ink: tuple[int, int, int]
-) -> None:
-    alpha = Image.open(example("two")).getchannel("A")
-    drawing = Image.new("RGBA", alpha.size, (*ink, 255))
-    drawing.putalpha(alpha)
-    assert classify(client, save(drawing, tmp_path))["digit"] == 2
-
-
-def test_blank_image_is_an_answer(client: Client, tmp_path: Path) -> None:
-    answer = classify(client, save(Image.new("L", (200, 200), 255), tmp_path))
-    assert (answer["digit"], answer["reason"], answer["seen"]) == (None, "blank", None)
-    assert answer["confidence"] == 0
-
-
-def test_text_file_named_png_is_a_clear_error(client: Client, tmp_path: Path) -> None:
-    (tmp_path / "digit.png").write_text("not an image")
-    with pytest.raises(AppError, match=r"cannot be read as an image.* Pass a PNG") as caught:
-        classify(client, tmp_path / "digit.png")
-    assert "Traceback" not in str(caught.value)
-    assert str(tmp_path) not in str(caught.value)
-
-
-def test_no_file_is_a_clear_error(client: Client) -> None:
-    with pytest.raises(AppError, match="Pass an image file"):
-        client.predict(None, api_name="/classify")
-
-
-def call_over_http(url: str, image: dict[str, Any]) -> tuple[str, Any]:
-    """Call as with curl; return the last event's name and data."""
-    api = f"{url}/gradio_api/call"
-    event = httpx.post(f"{api}/v2/classify", json={"image": image}).json()["event_id"]
-    kind, data = httpx.get(f"{api}/classify/{event}").text.strip().split("\n")[-2:]
-    return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
-
-
-def test_plain_http_is_enough(url: str) -> None:
-    files = {"files": example("seven").open("rb")}
-    (path,) = httpx.post(f"{url}/gradio_api/upload", files=files).json()
-    kind, data = call_over_http(url, {"path": path, "meta": {"_type": "gradio.FileData"}})
-    assert (kind, data[0]["digit"]) == ("complete", 7)
-
-
-def test_files_of_the_server_are_out_of_reach(url: str) -> None:
-    for meta in ({"meta": {"_type": "gradio.FileData"}}, {}):
-        kind, data = call_over_http(url, {"path": str(SPACE / "requirements.txt"), **meta})
-        assert kind == "error"
-        assert "gradio==" not in json.dumps(data)
-
-
-def test_two_clients_at_once_get_their_own_answers(url: str) -> None:
-    def ask(name: str) -> list[int]:
-        own = Client(url, verbose=False)
-        return [classify(own, example(name))["digit"] for _ in range(5)]
-
-    with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(ask, ["three", "seven"])) == [[3] * 5, [7] * 5]
-
-
-def test_classify_is_the_only_public_endpoint(url: str) -> None:
-    endpoints = httpx.get(f"{url}/gradio_api/info").json()
-    assert list(endpoints["named_endpoints"]) == ["/classify"]
-    assert endpoints["unnamed_endpoints"] == {}
-
-
 def test_pictures_of_the_examples_are_not_swept_away_with_uploads(url: str) -> None:
     components = httpx.get(f"{url}/config").json()["components"]
     icons = [part["props"]["icon"] for part in components if part["props"].get("icon")]
-    assert [icon["path"] for icon in icons] == [str(example(name)) for name in EXAMPLES]
+    paths = [str(example(name)) for name in EXAMPLES]
+    assert [icon["path"] for icon in icons] == paths
     assert all(httpx.get(icon["url"]).is_success for icon in icons)
 
 
@@ -143,6 +48,72 @@ def test_without_a_model_the_space_says_so_and_stops(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"There is no model at {tmp_path / 'nothing'}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `space/` that knows of no model but the one it is to find on the Hub."""
+    monkeypatch.delenv("MODEL_DIR", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    return Path(shutil.copytree(SPACE, tmp_path / "space"))
+
+
+@contextlib.contextmanager
+def starting(folder: Path, hub: str) -> Iterator[str]:
+    """Start a Space as its own folder says; yield its address at once."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
+    environment = os.environ | place | {"HF_ENDPOINT": hub}
+    with (folder.parent / "space.log").open("w") as log:
+        command = [sys.executable, "-u", "app.py"]
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def wait_for(url: str, status: int) -> httpx.Response:
+    """Ask until an answer has a status."""
+    for _ in range(600):
+        with contextlib.suppress(httpx.TransportError):  # nobody listens yet
+            if (answer := httpx.get(url)).status_code == status:
+                return answer
+        time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+def test_a_space_waits_for_the_hub_once_and_then_starts_without_it(
+    alone: Path, model_dir: Path, tmp_path: Path
+) -> None:
+    with running_hub(tmp_path / "hub") as endpoint:
+        hub = HfApi(endpoint=endpoint, token="hf_local")
+        hub.create_repo("local/digits")
+        commit = hub.upload_folder(folder_path=model_dir, repo_id="local/digits").oid
+    release = {"id": "local/digits", "commit": commit, "version": "v2026.01.01.1"}
+    (alone / "release.json").write_text(json.dumps(release))
+    port = int(endpoint.rpartition(":")[2])
+    with starting(alone, endpoint) as url:
+        wait_for(f"{url}/config", 503)
+        page = httpx.get(url)
+        assert page.status_code == 200 and "cannot be loaded from the Hub" in page.text
+        for secret in ("local/digits", str(tmp_path), "Traceback", "Python"):
+            assert secret not in page.text + str(page.headers)
+        call = httpx.post(f"{url}/gradio_api/call/v2/classify", json={"image": ""})
+        assert call.status_code == 503 and "Call again later." in call.json()["error"]
+        with running_hub(tmp_path / "hub", port):
+            wait_for(f"{url}/config", 200)
+            assert Client(url, verbose=False).predict(api_name="/model").items() >= release.items()
+    with starting(alone, endpoint) as url:  # the Hub is down again
+        wait_for(f"{url}/config", 200)
+        answer = Client(url, verbose=False).predict(
+            handle_file(example("two")), api_name="/classify"
+        )
+        assert (answer["digit"], answer["model"]) == (2, release)
+    assert "waits" not in (tmp_path / "space.log").read_text()
 
 
 @pytest.mark.parametrize("zero", [True, False])
@@ -158,11 +129,32 @@ def test_zero_gpu_is_named_a_function_and_nothing_else_is(
         assert ("named" in (tmp_path / "space.log").read_text()) == zero
 
 
-def test_space_is_built_with_the_pinned_gradio() -> None:
-    pins = (SPACE / "requirements.txt").read_text()
-    _, front_matter, _ = (SPACE / "README.md").read_text("utf-8").split("---\n", 2)
-    (version,) = [line for line in front_matter.splitlines() if line.startswith("sdk_version: ")]
-    assert f"gradio=={version.removeprefix('sdk_version: ')}\n" in pins
+COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+def test_front_matter_is_what_the_platform_asks_for() -> None:
+    card = metadata_load(SPACE / "README.md")
+    assert card
+    assert (card["sdk"], card["app_file"], card["license"]) == ("gradio", "app.py", "apache-2.0")
+    assert card["sdk_version"] == pinned(SPACE / "requirements.txt", "gradio")
+    assert card["python_version"] == "3.12.12"  # the one of ZeroGPU's two that the project runs on
+    assert {card["colorFrom"], card["colorTo"]} <= COLOURS
+    assert card["title"] and card["emoji"] and 0 < len(card["short_description"]) <= 60
+    assert card["datasets"] == ["ylecun/mnist"] and "image-classification" in card["tags"]
+    assert not {"models", "preload_from_hub"} & set(card)  # of a release: deploy writes them
+
+
+def test_deployed_front_matter_names_the_release_and_preloads_its_files(tmp_path: Path) -> None:
+    release = {"id": "local/digits", "commit": "0123456789" * 4, "version": "v2026.01.01.1"}
+    stage_space(tmp_path / "staged", "local/page", release)
+    card = metadata_load(tmp_path / "staged" / "README.md")
+    assert card
+    before = metadata_load(SPACE / "README.md")
+    assert before and card.items() >= before.items()
+    assert card["models"] == ["local/digits"]
+    (preloaded,) = card["preload_from_hub"]
+    assert preloaded.split(" ") == ["local/digits", ",".join(SERVED), release["commit"]]
+    assert json.loads((tmp_path / "staged" / "release.json").read_text()) == release
 
 
 def ink(strokes: Any) -> np.ndarray[Any, Any]:
@@ -175,14 +167,13 @@ def test_no_strokes_are_a_white_sheet() -> None:
 
 
 def test_tap_is_a_round_dot() -> None:
-    area = ink([[[UNITS // 2, UNITS // 2]]]).sum() / 255 / SIDE**2
+    area = ink([[[UNITS // 2, UNITS // 2, PEN_WIDTH]]]).sum() / 255 / SIDE**2
     assert area == pytest.approx(np.pi / 4 * (PEN_WIDTH / UNITS) ** 2, rel=0.03)
 
 
 def test_stroke_is_as_wide_as_the_pen_and_may_leave_the_pad() -> None:
-    line = ink([[[-300, 500], [1300, 500]]])
-    assert (line == line[:, :1]).all()
-    assert line[:, 0].sum() / 255 == pytest.approx(SIDE * PEN_WIDTH / UNITS, abs=0.6)
+    line = ink([[[-300, 500, PEN_WIDTH], [1300, 500, PEN_WIDTH]]])
+    assert line.sum(0) / 255 == pytest.approx(SIDE * PEN_WIDTH / UNITS, abs=0.6)
 
 
 @pytest.mark.parametrize(
@@ -192,15 +183,18 @@ def test_stroke_is_as_wide_as_the_pen_and_may_leave_the_pad() -> None:
         "drawing",
         {"strokes": []},
         [1],
-        [[1, 2]],
-        [[[1]]],
-        [[[1, 2, 3]]],
-        [[["1", "2"]]],
-        [[[True, False]]],
-        [[[float("nan"), 0]]],
-        [[[0, float("inf")]]],
-        [[[10**400, 0]]],
-        [[[0, 0]] * 20_001],
+        [[1, 2, 3]],
+        [[[1, 2]]],
+        [[[1, 2, 3, 4]]],
+        [[["1", "2", "3"]]],
+        [[[True, False, True]]],
+        [[[float("nan"), 0, 80]]],
+        [[[0, float("inf"), 80]]],
+        [[[10**400, 0, 80]]],
+        [[[0, 0, 0]]],
+        [[[0, 0, -80]]],
+        [[[0, 0, UNITS]]],
+        [[[0, 0, 80]] * 10_001],
     ],
     ids=lambda value: repr(value)[:24],
 )

@@ -12,14 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
+from httpx2 import HTTPError
+from huggingface_hub import HfApi, constants
 from huggingface_hub.repocard import metadata_load, metadata_save
 
+from space.reader import SERVED
 from training.hub import commit_folder, find_or_create, persist
 from training.stage import StageError, fresh_folder, read_json, write_json
 
 SPACE = Path(__file__).parents[1] / "space"
-SERVED = ("model.tflite", "metrics.json")
 WORKING = {"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"}
 LIMIT_SECONDS, POLL_SECONDS = 900.0, 0.5  # of building and starting
 LAST_LINES = 8
@@ -111,6 +112,9 @@ def wait_until_it_runs(hub: HfApi, id: str, commit: str) -> None:
 
 
 def last_lines(hub: HfApi, id: str, stage: str) -> str:
-    """Return the end of the log that tells why."""
-    lines = list(hub.fetch_space_logs(id, build="RUN" not in stage))[-LAST_LINES:]
+    """Return the end of the log that tells why; where it cannot be had, where to look."""
+    try:
+        lines = list(hub.fetch_space_logs(id, build="RUN" not in stage))[-LAST_LINES:]
+    except (HTTPError, OSError):  # a workflow's token may not be for this
+        return f"Its log is at {constants.ENDPOINT}/spaces/{id}?logs=container"
     return "Its log ends with:\n" + "".join(lines) if lines else "Its log is empty."

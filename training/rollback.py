@@ -19,7 +19,7 @@ from training.publish import list_versions
 from training.stage import StageError, read_json, write_json
 from training.verify import VerifyError, check, read_deployed
 
-PUT_BACK = "Put back"  # begins the title of such a commit
+PUT_BACK, RETURN = "Put back", "Return to"  # begin such a commit's title: by itself, by hand
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +52,28 @@ def put_back(id: str) -> dict[str, str]:
     Raises:
         StageError: If there was nothing before, or it does not answer as its release did.
     """
+    commit = persist(partial(find_before, id), id, "space")
+    if commit is None:
+        raise StageError(f"The Space {id} has served nothing before.")
+    return restore(id, commit, PUT_BACK)
+
+
+def find_before(id: str) -> str | None:
+    """Return the Space's newest commit but one that served a release; None without one."""
     hub = HfApi()
-    history = persist(partial(hub.list_repo_commits, id, repo_type="space"), id, "space")
-    for newer, older in pairwise(history):
+    for newer, older in pairwise(hub.list_repo_commits(id, repo_type="space")):
         files = hub.list_repo_files(id, revision=older.commit_id, repo_type="space")
         if "release.json" in files and not newer.title.startswith(PUT_BACK):
-            return restore(id, older.commit_id)
-    raise StageError(f"The Space {id} has served nothing before.")
+            return older.commit_id
+    return None
 
 
-def restore(id: str, commit: str) -> dict[str, str]:
+def restore(id: str, commit: str, verb: str) -> dict[str, str]:
     """Make the Space what it was at a commit of it, and verify that; return what it serves."""
     release = read_deployed(id, commit)
     fetch = partial(snapshot_download, id, repo_type="space", revision=commit)
     folder = Path(persist(fetch, id, "space"))
-    message = f"{PUT_BACK} {release['id']} {release['version']}"
+    message = f"{verb} {release['id']} {release['version']}"
     persist(partial(deploy_once, folder, id, message), id, "space")
     check(release, id)
     return release
@@ -90,10 +97,11 @@ def roll_back(build: Path, model: str, space: str, version: str) -> None:
         raise StageError(f"{model} has no release {version}; there are: {known}.")
     release = {"id": model, "commit": versions[version], "version": version}
     write_json(build / "published.json", release)
+    history = persist(partial(HfApi().list_repo_commits, space, repo_type="space"), space, "space")
     with or_put_back(space):
-        for commit in HfApi().list_repo_commits(space, repo_type="space"):
+        for commit in history:
             if commit.title.endswith(f" {model} {version}"):
-                restore(space, commit.commit_id)
+                restore(space, commit.commit_id, RETURN)
                 return
         deploy(build, space)  # it was never served: with the page of today
         check(release, space)

@@ -2,15 +2,26 @@
 // Keeps the strokes as points, paints them, and sends them to Python as the pad's value.
 
 const SEND_EVERY_MS = 150;
+const CLOSEST = 4; // points nearer than that to the one before add nothing, in the pad's units
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const pad = element.querySelector(".pad");
 const canvas = pad.querySelector("canvas");
-const [undo, clear] = pad.querySelectorAll("button");
+const nib = pad.querySelector(".nib");
+const width = pad.querySelector(".width");
+const [undo, redo, clear] = pad.querySelectorAll("button");
 const brush = canvas.getContext("2d");
 
-let strokes = [];
-let pointer = null; // the one that is drawing; a second finger must not draw along
+let drawings = [[]]; // every drawing since the page was opened; each a list of strokes
+let now = 0; // which of them is on the sheet
+let stroke = null; // the one that is being drawn
+let pointer = null; // what draws it; a second finger must not draw along
 let timer = null;
+let place = [props.units / 2, props.units / 2]; // of the keyboard's pen
+
+const strokes = () => (stroke ? [...drawings[now], stroke] : drawings[now]);
+
+// --- on the sheet
 
 function paint() {
   const scale = canvas.width / props.units;
@@ -18,77 +29,151 @@ function paint() {
   brush.clearRect(0, 0, props.units, props.units);
   brush.strokeStyle = brush.fillStyle = getComputedStyle(canvas).color;
   brush.lineCap = brush.lineJoin = "round";
-  brush.lineWidth = props.pen_width;
-  strokes.forEach(paintStroke);
+  strokes().forEach(paintStroke);
 }
 
 function paintStroke(points) {
-  const [[x, y]] = points;
-  brush.beginPath();
-  brush.arc(x, y, props.pen_width / 2, 0, 2 * Math.PI); // a tap: canvas paints no line of length 0
-  brush.fill();
-  brush.beginPath();
-  points.forEach((point) => brush.lineTo(...point));
+  // As in Python: a curve around each point, from the middle before it to the middle after it.
+  let drawn = null; // the width of what is being drawn: one line as long as it stays the same
+  points.forEach(([x, y, width], i) => {
+    const [before, after] = [points[i - 1] ?? points[i], points[i + 1] ?? points[i]];
+    if (width !== drawn) {
+      if (drawn) brush.stroke();
+      brush.lineWidth = drawn = width;
+      brush.beginPath();
+      brush.moveTo((before[0] + x) / 2, (before[1] + y) / 2);
+    }
+    brush.quadraticCurveTo(x, y, (x + after[0]) / 2, (y + after[1]) / 2);
+  });
   brush.stroke();
+  const [x, y, width] = points[0];
+  brush.beginPath();
+  brush.arc(x, y, width / 2, 0, 2 * Math.PI); // a tap: a canvas strokes no line of length 0
+  brush.fill();
 }
 
 function update() {
-  pad.dataset.strokes = strokes.length;
-  undo.disabled = clear.disabled = strokes.length === 0;
+  pad.dataset.strokes = strokes().length;
+  undo.disabled = now === 0;
+  redo.disabled = now === drawings.length - 1;
+  clear.disabled = strokes().length === 0;
   paint();
 }
 
 function send() {
   clearTimeout(timer);
   timer = null;
-  props.value = structuredClone(strokes); // a new object each time: Gradio compares by identity
+  props.value = structuredClone(strokes()); // a new object each time: Gradio compares by identity
   trigger("input");
 }
 
-function addPoint(event) {
+// --- drawing
+
+function begin(point) {
+  stroke = [point];
+  update();
+}
+
+function go(points) {
+  for (const point of points) {
+    const last = stroke.at(-1);
+    if (Math.hypot(point[0] - last[0], point[1] - last[1]) >= CLOSEST) stroke.push(point);
+  }
+  update();
+  timer ??= setTimeout(send, SEND_EVERY_MS);
+}
+
+function end() {
+  const drawing = strokes();
+  stroke = null;
+  show(drawing);
+}
+
+function show(drawing) {
+  drawings = [...drawings.slice(0, now + 1), drawing];
+  step(1);
+}
+
+function step(by) {
+  if (stroke || !(now + by in drawings)) return;
+  now += by;
+  update();
+  send();
+}
+
+function pointOf(event) {
   const box = canvas.getBoundingClientRect();
-  strokes.at(-1).push([
+  const pressed = event.pointerType === "pen" && event.pressure > 0;
+  const pressure = pressed ? props.hardest - 1 + event.pressure : 1; // pressed by half: as chosen
+  return [
     Math.round(((event.clientX - box.left) / box.width) * props.units),
     Math.round(((event.clientY - box.top) / box.height) * props.units),
-  ]);
+    Math.round(width.value * pressure),
+  ];
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (pointer !== null || event.button !== 0) return;
+  if (stroke || event.button !== 0) return;
   pointer = event.pointerId;
   canvas.setPointerCapture(pointer); // a stroke that leaves the pad goes on
-  strokes.push([]);
-  addPoint(event);
-  update();
+  nib.hidden = true;
+  begin(pointOf(event));
 });
 
 canvas.addEventListener("pointermove", (event) => {
   if (event.pointerId !== pointer) return;
   const between = event.getCoalescedEvents?.() ?? []; // what the pen did since the last frame
-  (between.length ? between : [event]).forEach(addPoint);
-  update();
-  timer ??= setTimeout(send, SEND_EVERY_MS);
+  go((between.length ? between : [event]).map(pointOf));
 });
 
 canvas.addEventListener("lostpointercapture", (event) => {
   if (event.pointerId !== pointer) return;
   pointer = null;
-  send();
+  end();
 });
 
-undo.addEventListener("click", () => {
-  strokes.pop();
-  update();
-  send();
+// --- by keyboard
+
+canvas.addEventListener("keydown", (event) => {
+  if (pointer !== null || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.key in ARROWS) {
+    const far = event.shiftKey ? 10 : 40;
+    place = place.map((at, i) => Math.min(Math.max(at + far * ARROWS[event.key][i], 0), props.units));
+    if (stroke) go([[...place, Number(width.value)]]);
+  } else if (event.key === " ") {
+    stroke ? end() : begin([...place, Number(width.value)]);
+  } else return;
+  event.preventDefault();
+  nib.hidden = false;
+  nib.classList.toggle("down", stroke !== null);
+  nib.style.left = `${(place[0] / props.units) * 100}%`;
+  nib.style.top = `${(place[1] / props.units) * 100}%`;
 });
 
-clear.addEventListener("click", () => {
-  strokes = [];
-  update();
-  send();
+canvas.addEventListener("blur", () => {
+  nib.hidden = true;
+  if (stroke && pointer === null) end();
 });
 
-new ResizeObserver(() => {
+document.addEventListener("keydown", (event) => {
+  if (!canvas.clientWidth || !(event.ctrlKey || event.metaKey)) return; // another tab is open
+  const key = event.key.toLowerCase();
+  if (key === "y" || (key === "z" && event.shiftKey)) step(1);
+  else if (key === "z") step(-1);
+  else return;
+  event.preventDefault();
+});
+
+// --- tools
+
+undo.addEventListener("click", () => step(-1));
+redo.addEventListener("click", () => step(1));
+clear.addEventListener("click", () => show([]));
+
+function fit() {
   canvas.width = canvas.height = Math.round(canvas.clientWidth * devicePixelRatio);
   paint();
-}).observe(canvas);
+}
+
+new ResizeObserver(fit).observe(canvas);
+addEventListener("resize", fit); // zooming changes the ratio alone

@@ -1,6 +1,7 @@
 """The reader: any image → a digit. Both the Space and training read with it."""
 
 from .classifier import (
+    SERVED,
     Answer,
     Classifier,
     Release,
@@ -8,7 +9,9 @@ from .classifier import (
     find_release,
     guess_digit,
     read_digit,
+    read_pin,
 )
+from .explanation import Explainer, Explanation
 from .preprocessing import (
     EmptyDrawingError,
     Normalized,
@@ -18,9 +21,12 @@ from .preprocessing import (
 )
 
 __all__ = [
+    "SERVED",
     "Answer",
     "Classifier",
     "EmptyDrawingError",
+    "Explainer",
+    "Explanation",
     "Normalized",
     "Release",
     "ReleaseError",
@@ -30,4 +36,5 @@ __all__ = [
     "normalize",
     "open_image",
     "read_digit",
+    "read_pin",
 ]

@@ -6,17 +6,19 @@ Imports nothing of Gradio, TensorFlow or training.
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import json
 import os
 import threading
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -25,6 +27,22 @@ from .preprocessing import SIDE, EmptyDrawingError, Normalized, normalize
 SPACE = Path(__file__).parents[1]
 LOCAL_RELEASE = SPACE.parent / "build" / "model"
 CLASSES = 10
+FIGURES = (  # those that the card shows
+    "confusion_matrix",
+    "predictions",
+    "curves",
+    "samples",
+    "classes",
+    "preprocessing",
+    "mistakes",
+)
+SERVED = (  # of a release: what the page needs of it
+    "model.tflite",
+    "layers.tflite",
+    "metrics.json",
+    "README.md",
+    *(f"figures/{name}.png" for name in FIGURES),
+)
 
 
 class ReleaseError(RuntimeError):
@@ -36,7 +54,7 @@ class Release:
     """A folder with a model's files, and what it is called.
 
     Attributes:
-        folder: Holds `model.tflite` and `metrics.json`.
+        folder: Holds `model.tflite`, `metrics.json` and the others in `SERVED`.
         id: The model's repository on the Hub, or None for a model that was never published.
         commit: Its commit there, or None.
         version: Its tag there, or None.
@@ -165,21 +183,37 @@ def find_release() -> Release:
     """
     if folder := os.environ.get("MODEL_DIR"):
         return Release(Path(folder))
-    pin = json.loads((SPACE / "release.json").read_text("utf-8"))  # all null before a release
-    if pin["commit"] is None:
+    if (pin := read_pin()) is None:
         return Release(LOCAL_RELEASE)
     try:
-        wanted = ["model.tflite", "metrics.json"]
-        folder = snapshot_download(pin["id"], revision=pin["commit"], allow_patterns=wanted)
+        fetched = fetch(pin)
     except Exception as error:  # the Hub's, the network's and the disk's errors share no class
         raise ReleaseError(
             f"The release {pin['id']} at {pin['commit']} could not be downloaded ({error}). "
             "Check the connection, or set MODEL_DIR to a folder that holds one."
         ) from error
-    return Release(Path(folder), pin["id"], pin["commit"], pin["version"])
+    return Release(fetched, pin["id"], pin["commit"], pin["version"])
 
 
-@functools.cache
+def read_pin() -> dict[str, str] | None:
+    """Return the id, commit and version of the release to serve; None before the first."""
+    pin: dict[str, str] = json.loads((SPACE / "release.json").read_text("utf-8"))
+    return pin if pin["commit"] else None
+
+
+def fetch(pin: dict[str, str]) -> Path:
+    """Return the folder with a release's files: preloaded or of an earlier start, else fetched."""
+    wanted = partial(
+        snapshot_download, pin["id"], revision=pin["commit"], allow_patterns=list(SERVED)
+    )
+    with contextlib.suppress(LocalEntryNotFoundError):
+        folder = Path(wanted(local_files_only=True))  # so that the Hub may be down
+        if all((folder / name).is_file() for name in SERVED):
+            return folder
+    return Path(wanted())
+
+
+@cache
 def default_classifier() -> Classifier:
     """Load the release that `find_release` finds, once per process."""
     return Classifier(find_release())

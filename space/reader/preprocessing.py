@@ -408,7 +408,8 @@ def is_ink_dark(grey: Grey) -> bool:
     """
     coarse = np.log(scale_to(COARSE_SIDE, grey) + np.float32(0.02))
     reach = max(round(SURROUNDINGS * min(coarse.shape)), 3)
-    return bool(((coarse - ndimage.uniform_filter(coarse, reach)) ** 3).sum() <= 0)
+    apart = coarse - ndimage.uniform_filter(coarse, reach)
+    return bool((apart * apart * apart).sum() <= 0)  # as a power it takes ten times as long
 
 
 def contrast_to_paper(grey: Grey, inverted: bool) -> Grey:

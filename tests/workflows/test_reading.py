@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from functools import cache
+import subprocess
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,39 @@ def test_every_action_is_pinned_to_a_commit_and_one_version_and_has_a_stub() -> 
 @pytest.mark.parametrize("name", ["ci.yml", "release.yml"])
 def test_a_workflow_may_nothing_at_the_top(name: str) -> None:
     assert read(name)["permissions"] == {}
+    assert read(name).get("env", {}).keys() <= {"HF_MODEL_ID", "HF_SPACE_ID"}
+
+
+def test_every_permission_says_what_it_is_for() -> None:
+    for file in FOLDER.iterdir():
+        granted = re.findall(r"^ +[a-z-]+: (?:read|write)\b(.*)", file.read_text("utf-8"), re.M)
+        assert granted and all(re.match("  # .{10}", reason) for reason in granted)
+
+
+@pytest.mark.parametrize("change", [None, "another", "none"])
+def test_publish_takes_nothing_but_what_was_trained(tmp_path: Path, change: str | None) -> None:
+    steps = {
+        step.get("name"): step
+        for job in ("train", "publish")
+        for step in read("release.yml")["jobs"][job]["steps"]
+    }
+    file = tmp_path / "build" / "model" / "file"
+    file.parent.mkdir(parents=True)
+    file.write_text("trained")
+    pack = steps["Pack the release"]["run"].splitlines()
+    environment = os.environ | {"GITHUB_OUTPUT": str(tmp_path / "output")}
+    run = partial(subprocess.run, cwd=tmp_path, capture_output=True, text=True)
+    run(["bash", "-e", "-c", "\n".join(pack[1:])], env=environment, check=True)
+    sha256 = (tmp_path / "output").read_text().strip().removeprefix("sha256=")
+    file.unlink()
+    if change == "another":
+        with (tmp_path / "build" / "model.tar").open("ab") as packed:
+            packed.write(b"planted")
+    elif change == "none":
+        sha256 = ""
+    check = steps["Check that it is what was trained"]["run"]
+    done = run(["bash", "-e", "-c", check], env=environment | {"SHA256": sha256})
+    assert (done.returncode == 0) is file.exists() is (change is None), done.stderr
 
 
 @pytest.mark.parametrize(("name", "job", "content"), jobs())
@@ -59,7 +94,7 @@ def test_a_job_may_what_it_needs_and_no_more(name: str, job: str, content: dict[
     identity = {"id-token": "write"} if writes else {}
     assert content["permissions"] == {"contents": "read"} | identity
     assert (content.get("environment") == "production") is writes
-    assert ("secrets." in str(content)) is writes
+    assert ("secrets." in str(content)) is ("HF_OIDC_RESOURCE" in str(content)) is writes
     assert 0 < content["timeout-minutes"] <= 60
 
 
@@ -100,6 +135,22 @@ def test_the_pythons_promised_are_tested() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     assert f"Python {VERSIONS[0]} to {VERSIONS[-1]}" in readme
     assert f"{VERSIONS[1]} or {VERSIONS[2]} is needed" in (ROOT / "Makefile").read_text("utf-8")
+
+
+def test_the_first_set_up_is_short_and_asks_for_what_the_workflow_uses() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    steps = readme.split("### From a fork")[1].split("### From your machine")[0]
+    numbers = re.findall(r"^(\d+)\. ", steps, re.MULTILINE)
+    assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1))
+    assert len(numbers) <= 10
+    claims = "branch `main`, workflow `release.yml`"
+    assert claims in steps and claims.replace("`", "") in (ROOT / "training/doctor.py").read_text()
+    release = (FOLDER / "release.yml").read_text("utf-8")
+    assert "branches: [main]" in release
+    for name in set(re.findall(r"(?:vars|secrets)\.(\w+)", release)):
+        assert f"`{name}`" in steps, name
+    for name in re.findall(r"its step \*(.*?)\*", steps):
+        assert f"- name: {name}\n" in release, name
 
 
 def test_a_push_that_changes_the_sources_of_a_release_starts_one() -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from training.bench.inference import measure_inference, print_inference
+from training.bench.load import measure_load, print_load
 from training.bench.normalizing import measure_normalizing, print_normalizing
+from training.bench.page import bench_page
 from training.bench.presets import (
     measure_baselines_overhead,
     measure_presets,
@@ -53,12 +55,16 @@ def measure(presets: dict[str, Any]) -> dict[str, Any]:
     print_normalizing(normalizing := measure_normalizing())
     print_inference(inference := measure_inference(build / "model"))
     print_serving(serving := measure_serving(build))
+    page = bench_page(build)
+    print_load(load := measure_load(build))
     print_sizes(sizes := measure_sizes(build / "model"))
     return {
         "training": presets | {"seconds_to_99": race, "baseline_to_bare_fit": overhead},
         "normalizing": normalizing,
         "inference": inference,
         "serving": serving,
+        "page": page,
+        "load": load,
         "sizes": sizes,
     }
 

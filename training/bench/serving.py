@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import runpy
+import socket
 import statistics
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from training.deploy import SPACE
-from training.local_hub.spaces import HOST, answers, free_port
+from training.local_hub.spaces import HOST, answers
 from training.stage import StageError
 
 ROUNDS = 3
@@ -69,7 +70,9 @@ def running_space(
     Raises:
         StageError: If the page does not come up.
     """
-    port = free_port()
+    with socket.socket() as probe:  # any that is free: others may be starting pages, too
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
     environment = os.environ | {
         "MODEL_DIR": str((build / "model").resolve()),
         "GRADIO_SERVER_NAME": HOST,

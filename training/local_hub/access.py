@@ -62,7 +62,7 @@ def require_creation(request: Request) -> str:
 def whoami(request: Request) -> Response:
     """Say whose token it is."""
     token = bearer(request)
-    role = "write" if token.writes is None else "fineGrained"
+    role = "write" if token.writes is None else "fineGrained" if token.writes else "read"
     auth = {"type": "access_token", "accessToken": {"displayName": "local_hub", "role": role}}
     return JSONResponse({"type": "user", "name": token.user, "orgs": [], "auth": auth})
 

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from training.local_hub.access import require_write
 from training.local_hub.reading import API, find_repository, read_card
 from training.local_hub.storage import MAIN, HubError, Repository
 
@@ -250,13 +250,27 @@ def free_port() -> int:
 
 
 def answers(url: str, process: subprocess.Popen[bytes], ended: threading.Event = NEVER) -> bool:
-    """Wait until a process serves a page; return False if it ends, or is to end, or is late."""
-    deadline = time.monotonic() + START_SECONDS
+    """Wait until a process serves a page; return False if it ends, or is to end, or is late.
+
+    So too if it listens elsewhere: Gradio moves on where somebody took the port meanwhile, and then
+    that one's page would answer.
+    """
+    port, deadline = int(url.rpartition(":")[2]), time.monotonic() + START_SECONDS
     while process.poll() is None and not ended.wait(0.1) and time.monotonic() < deadline:
-        with contextlib.suppress(OSError):  # not yet
-            urllib.request.urlopen(url, timeout=5).close()
-            return True
+        with contextlib.suppress(OSError, psutil.Error):  # not yet
+            ports = listening(process)
+            if ports and port not in ports:
+                return False
+            if ports:
+                urllib.request.urlopen(url, timeout=5).close()
+                return True
     return False
+
+
+def listening(process: subprocess.Popen[bytes]) -> set[int]:
+    """Return the ports that a process listens on."""
+    sockets = psutil.Process(process.pid).net_connections("tcp")
+    return {one.laddr.port for one in sockets if one.status == psutil.CONN_LISTEN}
 
 
 def find_space(request: Request) -> Space:
@@ -270,15 +284,6 @@ def find_space(request: Request) -> Space:
 def runtime(request: Request) -> Response:
     """Answer with the stage."""
     return JSONResponse(find_space(request).runtime())
-
-
-def restart(request: Request) -> Response:
-    """Start it again."""
-    require_write(request)
-    repository = find_repository(request)
-    repository.refs()
-    request.app.state.spaces.committed(repository)
-    return runtime(request)
 
 
 def logs(request: Request) -> Response:
@@ -297,6 +302,5 @@ def logs(request: Request) -> Response:
 
 ROUTES = [
     Route(API + "/runtime", runtime),
-    Route(API + "/restart", restart, methods=["POST"]),
     Route(API + "/logs/{log}", logs),
 ]

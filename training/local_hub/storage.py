@@ -4,6 +4,7 @@
         blobs/<hash>        a regular file by its git SHA-1, a large one by its SHA-256
         commits/<id>.json   one `Commit`, with all its files
         refs.json           {"branches": {name: commit id}, "tags": {name: commit id}}
+        tags/<name>         what was said when the tag was given
 
 All is written beside its place and renamed: a reader sees a whole file or none.
 """
@@ -21,8 +22,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
-from training.stage import read_json, write_json
+from training.stage import read_json, write_json, write_text
 
 KINDS = ("model", "dataset", "space")
 MAIN = "main"
@@ -141,7 +143,7 @@ class Repository:
             write_json(self.folder / "refs.json", refs)
         return id
 
-    def tag(self, name: str, id: str | None) -> None:
+    def tag(self, name: str, id: str | None, message: str = "") -> None:
         """Name a commit, or with None take the name away; raise HubError if it cannot be."""
         with _committing:
             refs = self.refs()
@@ -153,6 +155,7 @@ class Repository:
                 raise HubError(409, "Conflict", f"The tag {name} is there already.")
             else:
                 refs["tags"][name] = id
+                write_text(self.folder / "tags" / quote(name, safe=""), message)
             write_json(self.folder / "refs.json", refs)
 
     @contextmanager

@@ -149,7 +149,7 @@ async def tag(request: Request) -> Response:
     """Give a commit a name that stays."""
     require_write(request)
     commit, wanted = find_commit(request), await request.json()
-    find_repository(request).tag(wanted["tag"], commit.id)
+    find_repository(request).tag(wanted["tag"], commit.id, wanted.get("message") or "")
     return Response()
 
 

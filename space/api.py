@@ -1,0 +1,141 @@
+"""The endpoints for programs: wires what they send to the reader, and answers in JSON.
+
+Their names are fixed, so that no change in here breaks a program; their docstrings are the text of
+the page "Use via API", and their types too: Gradio reads them, so they are no strings here.
+"""
+
+import base64
+import io
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gradio as gr
+from gradio.events import api
+from PIL import Image
+
+from intake import FETCH_SECONDS, IntakeError, receive
+from reader import Answer, Classifier, Release, UnreadableImageError
+
+MAX_BATCH = 256  # images in one call
+BATCH_SECONDS = 60.0  # for all addresses of one call
+BATCH_THREADS = 4  # images of one batch in work at once, most of them waiting for an address
+HEADLINE = {
+    "test": ("n", "accuracy", "accuracy_interval", "log_loss", "calibration_error"),
+    "redrawn": ("n", "accuracy", "accuracy_interval"),
+    "refusal": ("threshold", "test_refused", "answered_error"),
+    "model": ("parameters",),
+}
+
+Sent = str | gr.FileData  # what a program may send for an image
+
+
+class Endpoints:
+    """What programs may call; answers for one release."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        """Take the release's model, and its numbers from its `metrics.json`."""
+        self.classifier = classifier
+        self.metrics = headline_metrics(classifier.release)
+
+    def add(self) -> None:
+        """Add them to the page in whose context this is called."""
+        api(self.classify, api_name="classify")
+        # One at a time: a batch is many images, and others wait.
+        api(self.classify_batch, api_name="classify_batch", concurrency_limit=1)
+        api(self.model, api_name="model")
+
+    def classify(self, image: Sent) -> dict[str, Any]:
+        """Read the handwritten digit on an image: a file, an http(s) address, or base64.
+
+        Any paper and ink, dark on light or light on dark, also transparent; up to 20 MB. The answer
+        holds `digit` (null where there is none), `confidence`, `probabilities` (ten), `reason`
+        (null, "blank" or "unsure"), `seen` (the 28 × 28 pixels the model saw, as PNG, and what was
+        done to get there) and `model` (id, commit, version). An image without ink is an answer,
+        with the reason "blank"; what is no image is an error.
+        """
+        try:
+            return self.read(image, time.monotonic() + FETCH_SECONDS)
+        except (IntakeError, UnreadableImageError) as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    def classify_batch(self, images: list[Sent]) -> list[dict[str, Any]]:
+        """Read up to 256 images in one call: for each, in order, the answer or its own error.
+
+        Each image is sent as for `/classify`, and answered like there; for one that cannot be read
+        there is {"error": "…"} in its place.
+        """
+        if not isinstance(images, list) or not 1 <= len(images) <= MAX_BATCH:
+            raise gr.Error(
+                f"Pass a list of 1 to {MAX_BATCH} images; send more in several calls.",
+                print_exception=False,
+            )
+        deadline = time.monotonic() + BATCH_SECONDS
+
+        def read(image: Any) -> dict[str, Any]:
+            try:
+                return self.read(image, deadline)
+            except (IntakeError, UnreadableImageError) as error:
+                return {"error": str(error)}
+
+        with ThreadPoolExecutor(BATCH_THREADS) as pool:
+            return list(pool.map(read, images))
+
+    def model(self) -> dict[str, Any]:
+        """Say which model answers: its `id`, `commit` and `version` on the Hub, and its `metrics`.
+
+        The numbers are those of its card: `test` on MNIST's 10,000 test images, `redrawn` on the
+        same drawn again on a canvas, `refusal` for when it is unsure. Shares are from 0 to 1.
+        """
+        return name_release(self.classifier.release) | {"metrics": self.metrics}
+
+    def read(self, image: Any, deadline: float) -> dict[str, Any]:
+        """Answer for what a program sent.
+
+        Raises:
+            IntakeError: If that is no image file, nor leads to one.
+            UnreadableImageError: If the file is not an image.
+        """
+        answer = self.classifier.classify(receive(image, deadline))
+        return to_json(answer, self.classifier.release)
+
+
+def to_json(answer: Answer, release: Release) -> dict[str, Any]:
+    """Put an answer into the form of the API.
+
+    Returns:
+        `digit` (null where there is none), `confidence`, `probabilities` (ten), `reason` (null,
+        "blank" or "unsure"), `seen` (`png` as a data URL and `steps`; null for a blank) and
+        `model` (`id`, `commit`, `version`; null for one that was never published).
+    """
+    seen = None
+    if answer.seen:
+        file = io.BytesIO()
+        Image.fromarray(answer.seen.pixels).save(file, "PNG")
+        png = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        seen = {"png": png, "steps": list(answer.seen.steps)}
+    return {
+        "digit": answer.digit,
+        "confidence": answer.confidence,
+        "probabilities": list(answer.probabilities),
+        "reason": answer.reason,
+        "seen": seen,
+        "model": name_release(release),
+    }
+
+
+def name_release(release: Release) -> dict[str, Any]:
+    """Say which release this is."""
+    return {"id": release.id, "commit": release.commit, "version": release.version}
+
+
+def headline_metrics(release: Release) -> dict[str, Any]:
+    """Pick a release's main numbers; none of what was not measured yet."""
+    file = release.folder / "metrics.json"
+    measured = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return {
+        part: {name: measured[part][name] for name in names if name in measured[part]}
+        for part, names in HEADLINE.items()
+        if part in measured
+    }

@@ -1,0 +1,161 @@
+"""What a program sends for an image → the bytes of an image file, or the uploaded file.
+
+Takes an uploaded file, base64 or an address on the internet. Addresses are fetched here and not by
+Gradio, which would keep any size in memory: safehttpx refuses those that lead inside, at every
+redirect, and connects to no other IP than the one it has looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from gradio.processing_utils import PUBLIC_HOSTNAME_WHITELIST
+from gradio.utils import get_upload_folder
+from safehttpx import AsyncSecureTransport, async_validate_url, matches_domain_whitelist
+
+MAX_BYTES = 20_000_000  # of one image, however it comes
+FETCH_SECONDS = 10.0  # for one address
+REDIRECTS = 5
+ADVICE = "Pass an image file, the http(s) address of one, or its bytes as base64."
+ADDRESS_ADVICE = "Pass the public http(s) address of an image file, or send the file itself."
+
+
+class IntakeError(ValueError):
+    """What was sent is no image file, nor leads to one; the message says what to pass."""
+
+
+def receive(sent: Any, deadline: float) -> Path | bytes:
+    """Take what a program sent for an image.
+
+    Args:
+        sent: A file as Gradio's clients describe it ({"path": …}), or text: an http(s) address,
+            base64, or a data URL.
+        deadline: Until when to wait for an address, on the clock `time.monotonic`.
+
+    Returns:
+        The uploaded file, or an image file's bytes.
+
+    Raises:
+        IntakeError: If it is none of these, too large, or cannot be fetched.
+    """
+    if isinstance(sent, dict):
+        path, url = sent.get("path"), sent.get("url")
+        if isinstance(path, str) and path and not is_address(path):
+            return find_upload(path)
+        sent = path or url
+    if not sent or not isinstance(sent, str):
+        raise IntakeError(f"There is no image in this call. {ADVICE}")
+    if is_address(sent):
+        return asyncio.run(fetch(sent, min(FETCH_SECONDS, deadline - time.monotonic())))
+    return decode(sent)
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is to be fetched."""
+    return text.lower().startswith(("http://", "https://"))
+
+
+def find_upload(path: str) -> Path:
+    """Return an uploaded file; no other file of this machine is read.
+
+    Raises:
+        IntakeError: If it was not uploaded, or is no longer there.
+    """
+    uploads = Path(get_upload_folder()).resolve()
+    try:
+        file = Path(path).resolve()
+        if file.is_relative_to(uploads) and file.is_file():
+            return file
+    except (OSError, ValueError):  # a name too long, a loop, a null byte
+        pass
+    raise IntakeError(
+        "This file is not among the uploaded ones. Upload it first, as the clients do with "
+        "handle_file, or send it as base64."
+    )
+
+
+def decode(text: str) -> bytes:
+    """Decode base64, or a data URL.
+
+    Raises:
+        IntakeError: If it is neither.
+    """
+    data = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        return base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, ValueError):  # ValueError: not ASCII
+        raise IntakeError(
+            "This text is neither an http(s) address nor base64. "
+            f"{ADVICE} In gradio_client, a file is handle_file(path)."
+        ) from None
+
+
+async def fetch(url: str, seconds: float) -> bytes:
+    """Fetch what lies at a public address.
+
+    Raises:
+        IntakeError: If it leads into this machine or its network, is too large, or cannot be had
+            in time.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await follow(url)
+    except TimeoutError:
+        problem = "The address did not answer in time."
+    except IntakeError:
+        raise
+    except (httpx.InvalidURL, ValueError):  # ValueError is safehttpx's for a host it refuses
+        problem = "The address is none on the public internet."
+    except (httpx.HTTPError, OSError):
+        problem = "The address cannot be reached."
+    raise IntakeError(f"{problem} {ADDRESS_ADVICE}") from None
+
+
+async def follow(url: str) -> bytes:
+    """Fetch an address, or the one that it redirects to."""
+    for _ in range(1 + REDIRECTS):
+        transport = await open_transport(url)
+        # As it is: compressed, few bytes could become many.
+        headers = {"Accept-Encoding": "identity"}
+        async with (
+            httpx.AsyncClient(transport=transport, headers=headers) as client,
+            client.stream("GET", url) as response,
+        ):
+            if not response.has_redirect_location:
+                return await read(response)
+            url = str(httpx.URL(url).join(response.headers["Location"]))
+    raise IntakeError(f"The address redirects too often. {ADDRESS_ADVICE}")
+
+
+async def open_transport(url: str) -> httpx.AsyncHTTPTransport:
+    """Make a connection's transport, bound to an IP that is public.
+
+    Raises:
+        ValueError: If the host has none.
+    """
+    host = httpx.URL(url).host
+    if matches_domain_whitelist(host, PUBLIC_HOSTNAME_WHITELIST):  # within a Space, the Hub is near
+        return httpx.AsyncHTTPTransport()
+    transport: httpx.AsyncHTTPTransport = AsyncSecureTransport(await async_validate_url(host))
+    return transport
+
+
+async def read(response: httpx.Response) -> bytes:
+    """Read an answer's body, up to the limit."""
+    if response.status_code != httpx.codes.OK:
+        raise IntakeError(f"The address answers with HTTP {response.status_code}. {ADDRESS_ADVICE}")
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise IntakeError(
+                f"What lies at the address is larger than {MAX_BYTES // 1_000_000} MB. "
+                "Pass a smaller image."
+            )
+    return bytes(body)

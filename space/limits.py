@@ -1,0 +1,111 @@
+"""What a caller may ask of this Space, and what is said to one who asks for more.
+
+Bounds what Gradio leaves open, and turns each of its errors into one sentence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from fastapi.exceptions import RequestValidationError
+from gradio_client.utils import is_file_obj_with_meta, is_http_url_like, traverse
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from intake import MAX_BYTES
+
+MAX_WAITING = 200  # events in the queue; whoever comes later is asked to try again
+MAX_RUNNING = 4  # of each kind; the model takes one at a time, the rest draws and decodes
+MAX_SESSIONS = 100  # of which Gradio remembers what they sent last
+MAX_BODY_BYTES = 2 * MAX_BYTES  # of one request: an image as base64 is a third larger
+
+UNEXPECTED = (
+    "This call cannot be answered. See what the endpoints take at /gradio_api/info, or under "
+    '"Use via API" at the foot of the page.'
+)
+SAID = {  # where Gradio's own words tell too little or too much, by status code
+    400: UNEXPECTED,
+    403: "This file is not for callers. Pass only what the Space itself has named.",
+    404: "There is nothing here. " + UNEXPECTED.partition(". ")[2],
+    413: f"This is too large. Send at most {MAX_BYTES // 1_000_000} MB for an image, and "
+    f"{MAX_BODY_BYTES // 1_000_000} MB at once.",
+    503: "Too many are waiting. Try again in a few seconds.",
+}
+
+
+class Page(gr.Blocks):
+    """A page that fetches nothing for its callers, and whose every error is a sentence."""
+
+    async def process_api(
+        self, block_fn: Any, inputs: list[Any], *arguments: Any, **options: Any
+    ) -> dict[str, Any]:
+        """Answer one event.
+
+        Raises:
+            gr.Error: If it cannot be answered; the cause is in the log alone.
+        """
+        try:
+            inputs = leave_files_alone(inputs, everything=block_fn.api_visibility == "public")
+            return await super().process_api(block_fn, inputs, *arguments, **options)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise gr.Error(UNEXPECTED) from error
+
+
+def leave_files_alone(inputs: list[Any], everything: bool) -> list[Any]:
+    """Unmark files, so that Gradio does not look for them: addresses, or everything.
+
+    It would fetch an address into memory, however large it is; and of a batch it would refuse all
+    for a single file that is not there.
+    """
+
+    def is_left(value: Any) -> bool:
+        return is_file_obj_with_meta(value) and (everything or is_http_url_like(value["path"]))
+
+    def unmark(file: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in file.items() if name != "meta"}
+
+    left: list[Any] = traverse(inputs, unmark, is_left)
+    return left
+
+
+class BodyLimit:
+    """Middleware that ends a request which is larger than `MAX_BODY_BYTES`, sent so or trickled."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Take what comes after it."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what is received."""
+        received = 0
+
+        async def count() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise HTTPException(413)
+            return message
+
+        await self.app(scope, count, send)
+
+
+def refuse(request: Request, error: Exception) -> JSONResponse:
+    """Answer a request that reached no event: it names none, or is not what one takes."""
+    if not isinstance(error, HTTPException):
+        malformed = isinstance(error, RequestValidationError | KeyError | TypeError | ValueError)
+        return JSONResponse({"error": UNEXPECTED}, 422 if malformed else 500)
+    said = SAID.get(error.status_code, error.detail)
+    return JSONResponse({"error": said, "detail": said}, error.status_code)
+
+
+APP = {
+    "middleware": [Middleware(BodyLimit)],
+    "exception_handlers": dict.fromkeys((HTTPException, RequestValidationError, Exception), refuse),
+}

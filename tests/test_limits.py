@@ -1,0 +1,246 @@
+"""What callers may ask of the Space, and what they may not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+import safehttpx
+
+from space.intake import MAX_BYTES, IntakeError, fetch
+from tests.test_api import MARK, as_base64, assert_is_a_sentence, call_over_http, example, post
+from training.bench.serving import running_space
+from training.deploy import SPACE
+
+MAX_WAITING, MAX_BODY_BYTES = 200, 40_000_000
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A server of somebody's on the internet, of good and bad manners."""
+
+    asked: list[str] = []
+    released = Event()
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        page, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+        if page == "/to":
+            self.answer(302, b"", Location=query["address"][0])
+        elif page == "/nothing":
+            self.answer(404, b"")
+        elif page == "/huge":
+            self.answer(200, bytes(MAX_BYTES + 1))
+        elif page == "/slow":
+            time.sleep(2)
+        elif page == "/held":
+            self.released.wait(20)
+            self.answer(200, example("seven").read_bytes())
+        else:
+            self.answer(200, example("seven").read_bytes())
+
+    def answer(self, status: int, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def public_url(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Space that takes 127.0.0.1, and nothing else of this machine, for the internet."""
+    folder = tmp_path_factory.mktemp("public")
+    (folder / "model").symlink_to(model_dir)
+    (folder / "sitecustomize.py").write_text(
+        "import safehttpx\n"
+        "inside = safehttpx.is_public_ip\n"
+        "safehttpx.is_public_ip = lambda ip: ip == '127.0.0.1' or inside(ip)\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        with running_space(folder) as (url, _):
+            yield url
+
+
+INSIDE = (
+    "http://127.0.0.2:{port}/",
+    "http://127.1.1.1/",
+    "http://[::1]:{port}/",
+    "http://[::ffff:127.0.0.2]:{port}/",
+    "http://0.0.0.0:{port}/",
+    "http://10.0.0.1/",
+    "http://172.16.0.1/",
+    "http://192.168.0.1/",
+    "http://[fd00::1]/",
+    "http://169.254.169.254/latest/meta-data",
+    "http://[fe80::1]/",
+    "http://2130706434:{port}/",
+    "http://0x7f.0.0.2:{port}/",
+)
+
+
+@pytest.mark.parametrize(
+    "address", [*INSIDE, "http://127.0.0.1:{port}/", "http://localhost:{port}"]
+)
+@pytest.mark.parametrize("marked", [True, False])
+def test_an_address_that_leads_inside_is_refused(
+    url: str, elsewhere: str, address: str, marked: bool
+) -> None:
+    Elsewhere.asked.clear()
+    address = address.format(port=elsewhere.rpartition(":")[2])
+    image: Any = {"path": address, "url": address, **MARK} if marked else address
+    kind, data = call_over_http(url, "classify", {"image": image})
+    assert kind == "error" and "none on the public internet" in data["error"]
+    assert not Elsewhere.asked
+
+
+@pytest.mark.parametrize("address", [*INSIDE, "file:///etc/passwd", "ftp://example.org/"])
+def test_neither_does_a_redirect_lead_inside(public_url: str, elsewhere: str, address: str) -> None:
+    Elsewhere.asked.clear()
+    address = address.format(port=elsewhere.rpartition(":")[2])
+    sent = str(httpx.URL(elsewhere).join("/to").copy_set_param("address", address))
+    kind, data = call_over_http(public_url, "classify", {"image": sent})
+    assert kind == "error"
+    assert_is_a_sentence(data)
+    assert len(Elsewhere.asked) == 1
+
+
+@pytest.mark.parametrize("path", ["/seven.png", "/to?address=/seven.png", "/to?address=seven.png"])
+def test_an_address_on_the_internet_is_read(public_url: str, elsewhere: str, path: str) -> None:
+    for image in (elsewhere + path, {"path": elsewhere + path, "url": elsewhere + path, **MARK}):
+        kind, data = call_over_http(public_url, "classify", {"image": image})
+        assert (kind, data[0]["digit"]) == ("complete", 7), data
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("/nothing", "HTTP 404"), ("/huge", "larger than 20 MB"), ("/to?address=/to", "too often")],
+)
+def test_an_address_of_no_use_is_named_so(
+    public_url: str, elsewhere: str, path: str, said: str
+) -> None:
+    sent = elsewhere + path.replace("/to?address=/to", "/to?address=" + "/to%3Faddress%3D" * 8)
+    kind, data = call_over_http(public_url, "classify", {"image": sent})
+    assert kind == "error" and said in data["error"]
+    assert_is_a_sentence(data)
+
+
+def test_an_address_is_not_waited_for_without_end(
+    elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(safehttpx, "is_public_ip", lambda ip: True)
+    with pytest.raises(IntakeError, match="in time"):
+        asyncio.run(fetch(f"{elsewhere}/slow", 0.3))
+
+
+def test_the_pages_own_events_fetch_nothing(public_url: str, elsewhere: str) -> None:
+    Elsewhere.asked.clear()
+    image = {"path": f"{elsewhere}/seven.png", "url": f"{elsewhere}/seven.png", **MARK}
+    for event in range(4):
+        body = {"data": [image], "fn_index": event, "session_hash": "fetch"}
+        assert post(public_url, "queue/join", json=body).is_success
+        httpx.get(f"{public_url}/gradio_api/queue/data?session_hash=fetch", timeout=60)
+    assert not Elsewhere.asked
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "app.py",
+        "release.json",
+        "/etc/passwd",
+        "../../etc/passwd",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        f"{SPACE}/app.py",
+        f"{SPACE}/release.json",
+        f"{SPACE}/examples/../app.py",
+        f"{SPACE}/examples%2f..%2fapp.py",
+        f"{SPACE}/examples",
+        f"{SPACE}/reader/classifier.py",
+        "http://127.0.0.1/",
+        "/proc/self/environ",
+    ],
+)
+@pytest.mark.parametrize(
+    "route", ["gradio_api/file=", "file=", "gradio_api/file/", "static/", "assets/"]
+)
+def test_no_file_of_the_server_is_served(url: str, model_dir: Path, route: str, path: str) -> None:
+    answer = httpx.get(f"{url}/{route}{path}", follow_redirects=False)
+    assert answer.status_code in (400, 403, 404), answer.text[:300]
+    assert len(answer.content) < 500 and "root:" not in answer.text
+
+
+def test_nor_is_the_model_or_a_file_made_public_by_an_upload(url: str, model_dir: Path) -> None:
+    assert httpx.get(f"{url}/gradio_api/file={model_dir}/metrics.json").status_code == 403
+    name = ("../../../app.py", b"not this", "image/png")
+    (path,) = post(url, "upload", files={"files": name}).json()
+    assert Path(path).parts[-1] == "app.py" and not Path(path).is_relative_to(SPACE)
+
+
+def test_an_upload_has_a_limit(url: str) -> None:
+    fits = post(url, "upload", files={"files": ("large.png", bytes(MAX_BYTES))})
+    assert fits.is_success
+    answer = post(url, "upload", files={"files": ("larger.png", bytes(MAX_BYTES + 1))})
+    assert (answer.status_code, answer.text) == (
+        413,
+        f"File size exceeded maximum allowed size of {MAX_BYTES} bytes.",
+    )
+
+
+@pytest.mark.parametrize("trickled", [True, False])
+@pytest.mark.parametrize("route", ["call/v2/classify", "call/classify", "queue/join"])
+def test_a_request_has_a_limit(url: str, route: str, trickled: bool) -> None:
+    body = b'{"image": "' + bytes(MAX_BODY_BYTES) + b'"}'
+    pieces = (body[at : at + 1_000_000] for at in range(0, len(body), 1_000_000))
+    content: Any = pieces if trickled else body
+    refused_as_too_large(url, route, content=content, headers={"Content-Type": "application/json"})
+
+
+def test_several_uploads_at_once_have_a_limit(url: str) -> None:
+    files = [("files", (f"{number}.png", bytes(MAX_BYTES - 1000))) for number in range(3)]
+    refused_as_too_large(url, "upload", files=files)
+
+
+def refused_as_too_large(url: str, route: str, **request: Any) -> None:
+    try:
+        answer = post(url, route, **request)
+    except (httpx.WriteError, httpx.RemoteProtocolError):
+        return  # it did not listen to the end
+    assert answer.status_code == 413
+    assert_is_a_sentence(answer.json())
+
+
+def test_a_full_queue_says_so_and_is_served_to_its_end(public_url: str, elsewhere: str) -> None:
+    batches = f"{public_url}/gradio_api/call/v2/classify_batch"
+    with httpx.Client(timeout=60) as http:
+        held = http.post(batches, json={"images": [f"{elsewhere}/held"] * 24})
+        while "/held" not in Elsewhere.asked:  # until it is at work, and no longer waits
+            time.sleep(0.01)
+        answers = [http.post(batches, json={"images": [as_base64("two")]}) for _ in range(202)]
+    accepted = [answer for answer in answers if answer.is_success]
+    assert len(accepted) == MAX_WAITING  # so only one batch was at work
+    assert answers[-1].status_code == 503 and "Try again" in answers[-1].json()["error"]
+    Elsewhere.released.set()
+    for answer, digit in ((held, 7), (accepted[0], 2), (accepted[-1], 2)):
+        events = f"{public_url}/gradio_api/call/classify_batch/{answer.json()['event_id']}"
+        assert f'"digit": {digit}' in httpx.get(events, timeout=120).text
