@@ -5,6 +5,7 @@ Bounds what Gradio leaves open, and turns each of its errors into one sentence.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import gradio as gr
@@ -22,6 +23,9 @@ MAX_WAITING = 200  # events in the queue; whoever comes later is asked to try ag
 MAX_RUNNING = 4  # of each kind; the model takes one at a time, the rest draws and decodes
 MAX_SESSIONS = 100  # of which Gradio remembers what they sent last
 MAX_BODY_BYTES = 2 * MAX_BYTES  # of one request: an image as base64 is a third larger
+
+# Gradio would summarise its last 10,000 events anew with each one, ever slower and larger.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
 
 UNEXPECTED = (
     "This call cannot be answered. See what the endpoints take at /gradio_api/info, or under "

@@ -347,6 +347,26 @@ def test_the_live_space_serves_the_commit_that_was_published(live: Release) -> N
     assert set(SERVED) <= set(live.commits()[0].files)
 
 
+def test_the_live_space_has_its_own_folder_and_requirements_and_nothing_else(live: Release) -> None:
+    (page,) = (
+        child
+        for child in psutil.Process().children()
+        if "app.py" in child.cmdline() and child.environ()["SPACE_ID"] == SPACE
+    )
+    assert not Path(page.cwd()).is_relative_to(ROOT)
+    assert {"app.py", "api.py", "reader", "release.json"} <= set(os.listdir(page.cwd()))
+    look = "import importlib.util as u; print([n for n in {} if u.find_spec(n)])"
+    others = ["training", "space", "tests", "tensorflow", "keras", "pytest"]
+    done = subprocess.run(
+        [page.cmdline()[0], "-c", look.format(others)],
+        cwd=page.cwd(),
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
 def test_a_space_that_serves_this_already_is_not_changed(live: Release) -> None:
     before = live.commits("space", SPACE)
     assert live.run("deploy").returncode == 0
