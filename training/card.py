@@ -139,8 +139,8 @@ def percent(share: float, digits: int = 2) -> str:
 
 
 def interval(bounds: tuple[float, float], digits: int = 2) -> str:
-    """Print the bounds of a share."""
-    return f"{100 * bounds[0]:.{digits}f} to {percent(bounds[1], digits)}"
+    """Print the bounds of a share; the sign is never alone on a line."""
+    return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f}\u00a0%"
 
 
 def plain(value: float) -> str:

@@ -77,8 +77,9 @@ def draw_input(image: NDArray[np.uint8]) -> Figure:
     figure, axes = plt.subplots(figsize=(5.2, 4.6))
     shown = axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     rows, columns = np.nonzero(image)
-    corner = (columns.min() - 0.5, rows.min() - 0.5)
-    box = Rectangle(corner, np.ptp(columns) + 1, np.ptp(rows) + 1, fill=False, edgecolor=WARM)
+    corner = (float(columns.min()) - 0.5, float(rows.min()) - 0.5)
+    sides = (float(np.ptp(columns)) + 1, float(np.ptp(rows)) + 1)
+    box = Rectangle(corner, *sides, fill=False, edgecolor=WARM)
     axes.add_patch(box)
     weights = image[rows, columns]
     centre = np.average(columns, weights=weights), np.average(rows, weights=weights)
