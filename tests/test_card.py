@@ -1,15 +1,40 @@
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from huggingface_hub import ModelCard
+from huggingface_hub.utils import validate_repo_id
+from numpy.typing import NDArray
 
-from training.card import README, REFERENCE, CardError, percent, render_card, render_readme
+from space.reader import Classifier, Release
+from training import breakdown
+from training.__main__ import parser
+from training.card import (
+    README,
+    REFERENCE,
+    CardError,
+    card_text,
+    interval,
+    percent,
+    render_card,
+    render_readme,
+    worse_than,
+)
+from training.config import MNIST, MNIST_REVISION
 from training.costs import CONTRIBUTING, COSTS, render_contributing
+from training.data import cut_validation
+from training.export import predict
+from training.gate import check_card
+from training.metrics import describe_model, evaluate_release, score_fully
+from training.stage import describe_files
 
 
 @pytest.fixture
@@ -47,8 +72,17 @@ def test_the_card_states_the_metrics_of_its_own_release(model_dir: Path) -> None
     assert f"| {redrawn['n']:,} | **{percent(redrawn['accuracy'])}** |" in card.text
     assert f"| {test['n']:,} | **{percent(test['accuracy'])}** |" in card.text
     for digit in range(10):
-        cells = [percent(test[f"{name}_by_class"][digit]) for name in ("precision", "recall", "f1")]
-        assert f"| {digit} | {' | '.join(cells)} |" in card.text
+        cells = [
+            f"{percent(test[name][digit])} ({interval(test['intervals'][name][digit])})"
+            for name in ("precision_by_class", "recall_by_class", "f1_by_class")
+        ]
+        n = sum(test["confusion_matrix"][digit])
+        assert f"| {digit} | {n:,} | {' | '.join(cells)} |" in card.text
+    for layer in metrics["model"]["layers"]:
+        shape = " × ".join(map(str, layer["output"]))
+        assert f"| {layer['type']} | {shape} | {layer['parameters']:,} |" in card.text
+    for kind, found in metrics["corruptions"]["normalized"]["kinds"].items():
+        assert f"| {kind} | {found['n']:,} | {percent(found['error'], 1)} (" in card.text
     for name, file in metrics["files"].items():
         assert f"| `{name}` | {file['bytes']:,} | `{file['sha256'][:16]}…` |" in card.text
 
@@ -75,6 +109,10 @@ def test_tables_of_the_card_are_whole(model_dir: Path) -> None:
         "test.macro_f1",
         "redrawn.accuracy",
         "training.epochs",
+        "test.intervals",
+        "corruptions.raw",
+        "refusal.curve",
+        "reference",
         "dataset.sizes",
         "files",
         "git_commit",
@@ -137,3 +175,150 @@ def test_one_altered_digit_in_the_readmes_table_is_seen() -> None:
     for place in digits:
         altered = readme[:place] + str(9 - int(readme[place])) + readme[place + 1 :]
         assert render_readme(reference, altered) != altered
+
+
+def test_one_altered_digit_anywhere_in_the_card_is_seen_by_the_gate(copy: Path) -> None:
+    folder = copy / "model"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    card = render_card(copy).read_text("utf-8")
+    assert check_card(folder, metrics).passed
+    places = [place for place, sign in enumerate(card) if sign.isdigit()]
+    assert len(places) > 1_000
+    for place in places[:: len(places) // 60]:
+        altered = card[:place] + str(9 - int(card[place])) + card[place + 1 :]
+        (folder / "README.md").write_text(altered, "utf-8")
+        assert not check_card(folder, metrics).passed, card[place - 20 : place + 20]
+
+
+def test_the_cards_numbers_are_those_of_the_shipped_files(
+    model_dir: Path, mnist: dict[str, NDArray[np.uint8]]
+) -> None:
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    digits = cut_validation(mnist, MNIST, MNIST_REVISION, "offline copy")
+    classifier = Classifier(Release(model_dir))
+    tested = predict(classifier, digits.test.images)
+    assert np.abs(tested - np.load(model_dir / "predictions.npz")["probabilities"]).max() < 1e-6
+    validated = predict(classifier, digits.validation.images)
+    found = {
+        "test": score_fully(tested, digits.test.labels),
+        "validation": score_fully(validated, digits.validation.labels),
+        "model": describe_model(model_dir),
+        "files": describe_files(model_dir),
+        "reference": json.loads(REFERENCE.read_text("utf-8")),
+    }
+    for name, value in found.items():
+        assert not differences(json.loads(json.dumps(value)), metrics[name]), name
+
+
+@pytest.mark.slow
+def test_scoring_the_shipped_files_again_gives_the_same_card(
+    build: Path, tmp_path: Path, mnist: dict[str, NDArray[np.uint8]]
+) -> None:
+    shutil.copytree(build, tmp_path / "build")
+    before = json.loads((build / "model" / "metrics.json").read_text())
+    digits = cut_validation(mnist, MNIST, MNIST_REVISION, before["dataset"]["origin"])
+    after = json.loads(json.dumps(evaluate_release(tmp_path / "build", digits)))
+    for varying in ("created", "git_commit"):
+        del before[varying], after[varying]
+    assert not differences(after, before)
+
+
+def differences(found: Any, stated: Any, path: str = "") -> list[str]:
+    """Name every leaf in which two trees differ, floats by more than one in a billion."""
+    if isinstance(found, dict) and isinstance(stated, dict):
+        keys = found.keys() | stated.keys()
+        return sum((differences(found.get(k), stated.get(k), f"{path}.{k}") for k in keys), [])
+    if isinstance(found, list) and isinstance(stated, list) and len(found) == len(stated):
+        pairs = enumerate(zip(found, stated, strict=True))
+        return sum((differences(a, b, f"{path}.{at}") for at, (a, b) in pairs), [])
+    if isinstance(found, float) and isinstance(stated, float):
+        return [] if found == pytest.approx(stated, rel=1e-9, abs=1e-12) else [path]
+    return [] if found == stated else [path]
+
+
+def test_a_difference_in_any_one_number_is_seen() -> None:
+    tree = {"a": [1, 2.5], "b": {"c": "x"}}
+    assert differences(tree, json.loads(json.dumps(tree))) == []
+    for other in ({"a": [1, 2.6], "b": {"c": "x"}}, {"a": [1, 2.5]}, {"a": [2, 2.5], "b": {}}):
+        assert differences(tree, other)
+
+
+def published(metrics: dict[str, Any], before: object) -> str:
+    """Render the card as that of a published release."""
+    release = {"id": "a/b", "version": "v2026.11.25.1", "number": 2, "forced": "", "before": before}
+    return card_text(metrics | {"release": release})
+
+
+def test_the_card_compares_with_the_release_before_or_says_there_is_none(model_dir: Path) -> None:
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    assert "This is the first release" in published(metrics, None)
+    change = breakdown.compare(model_dir, model_dir)
+    text = published(metrics, {"version": "v2026.11.24.1", "change": change})
+    assert "10,000 test images this release reads 0 that v2026.11.24.1 misread" in text
+    other = published(metrics, {"version": "v2026.11.24.1", "change": None})
+    assert "v2026.11.24.1, was scored on other images" in other
+
+
+def test_the_baselines_damage_is_shown_once_it_was_measured(model_dir: Path) -> None:
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    measured = metrics["corruptions"]
+    metrics["reference"]["training"]["baseline"]["corruptions"] = measured
+    text = card_text(metrics)
+    assert "has not been measured" not in text
+    worse = worse_than(measured, measured)
+    assert (
+        (f"worse than that: {', '.join(worse)}." in text) if worse else "No kind is worse" in text
+    )
+    better = json.loads(json.dumps(measured))
+    for kind in better["raw"]["kinds"].values():
+        kind["interval"] = [0, 0]
+    assert (
+        "shift" in worse_than(measured, better)
+        or not measured["normalized"]["kinds"]["shift"]["error"]
+    )
+
+
+def test_the_metadata_keeps_the_hubs_rules(model_dir: Path) -> None:
+    card = ModelCard.load(model_dir / "README.md")
+    data = card.data.to_dict()
+    assert re.fullmatch(r"[a-z]{2,3}", data["language"])
+    assert data["license"] in {"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0"}
+    assert data["pipeline_tag"] == "image-classification" and data["library_name"] == "keras"
+    for name in data["datasets"]:
+        validate_repo_id(name)
+    assert set(data["metrics"]) == {result.metric_type for result in card.data.eval_results}
+    assert all(re.fullmatch(r"[a-z0-9-]+", tag) for tag in data["tags"])
+    assert len({result.unique_identifier for result in card.data.eval_results}) == 2
+    for result in card.data.eval_results:
+        assert result.task_type == data["pipeline_tag"] and result.dataset_type in data["datasets"]
+        assert 0 <= result.metric_value <= 1 and result.dataset_split == "test"
+        assert re.fullmatch(r"[0-9a-f]{40}", result.dataset_revision)
+
+
+STOP = re.compile(r"^\d+\. .*?`([\w/.]+)`.*?```sh\n(.*?)```", re.MULTILINE | re.DOTALL)
+
+
+def tour() -> list[tuple[str, str]]:
+    section = README.read_text("utf-8").split("## A guided tour")[1].split("\n## ")[0]
+    return [(file, textwrap.dedent(command).strip()) for file, command in STOP.findall(section)]
+
+
+def test_the_tour_has_ten_stops_with_a_file_each() -> None:
+    assert len(tour()) == 10
+    for file, _ in tour():
+        assert (README.parent / file).is_file(), file
+
+
+@pytest.mark.parametrize("stop", tour(), ids=[file for file, _ in tour()])
+def test_the_tours_commands_work(stop: tuple[str, str]) -> None:
+    _, command = stop
+    words = shlex.split(command, comments=True)
+    if words[:2] == ["python", "-c"]:
+        code = [sys.executable, *words[1:]]
+        done = subprocess.run(code, cwd=README.parent, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.strip(), done.stderr
+    elif words[:3] == ["python", "-m", "training"]:  # each is run by tests of its own
+        assert parser().parse_args(words[3:]).command
+    else:
+        assert words[0] == "make"
+        assert re.search(rf"^{words[1]}:", (README.parent / "Makefile").read_text(), re.MULTILINE)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.breakdown import by_drawing, reliability
 from training.data import Digits
 from training.figures import draw_figures
 from training.metrics import score
@@ -11,10 +12,15 @@ from training.metrics import score
 NAMES = {
     "classes",
     "confusion_matrix",
+    "corruptions",
+    "coverage",
     "curves",
+    "input",
     "mistakes",
     "predictions",
     "preprocessing",
+    "redrawn",
+    "reliability",
     "samples",
 }
 
@@ -36,5 +42,15 @@ def test_figures_are_drawn_however_many_mistakes_there_are(
     labels = few_digits.test.labels
     answers = np.eye(10, dtype=np.float32)[labels if right else (labels + 1) % 10]
     curves = {key: [0.5] for key in ("accuracy", "loss", "val_accuracy", "val_loss")}
-    draw_figures(tmp_path / "figures", few_digits, answers, score(answers, labels), curves)
+    sure = answers.max(1)
+    scores = {
+        "test": score(answers, labels)
+        | {"reliability": reliability(sure, answers.argmax(1) == labels)},
+        "redrawn": {"by": by_drawing(answers.argmax(1) == labels)},
+        "refusal": {
+            "threshold": 0.9,
+            "curve": [{"threshold": 1.0, "coverage": 1.0, "error": 0.0, "interval": [0.0, 0.1]}],
+        },
+    }
+    draw_figures(tmp_path / "figures", few_digits, answers, scores, curves)
     assert {file.stem for file in (tmp_path / "figures").iterdir()} == NAMES

@@ -19,7 +19,7 @@ from training.card import render_card
 from training.config import Floors
 from training.export import export_litert, predict
 from training.gate import GateError, judge, require_passed, table
-from training.metrics import score
+from training.metrics import score_fully
 from training.stage import describe_files
 
 Arrays = dict[str, NDArray[np.uint8]]
@@ -49,7 +49,7 @@ def change_weights(folder: Path, mnist: Arrays, change: Callable[[Any], Any]) ->
     labels = mnist["test_labels"]
     probabilities = predict(Classifier(Release(folder)), mnist["test_images"])
     np.savez_compressed(folder / "predictions.npz", probabilities=probabilities, labels=labels)
-    scored = {"test": score(probabilities, labels), "files": describe_files(folder)}
+    scored = {"test": score_fully(probabilities, labels), "files": describe_files(folder)}
     change_metrics(folder, lambda metrics: metrics.update(scored))
     render_card(folder.parent)
 

@@ -16,7 +16,8 @@ from space.reader import preprocessing
 from tests.conftest import run_training
 from training.data import Digits
 from training.gate import is_whole
-from training.metrics import MetricsError, evaluate_release, score, wilson_interval
+from training.intervals import wilson_interval
+from training.metrics import MetricsError, evaluate_release, score
 from training.stage import StageError
 
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "model_card.md"
 README = ROOT / "README.md"
 REFERENCE = Path(__file__).parent / "reference.json"
+MNIST_FACTS = {"dataset": MNIST, "label_errors": 15, "test_images": 10_000}
 TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 
 
@@ -117,13 +118,63 @@ def environment() -> jinja2.Environment:
     jinja = jinja2.Environment(  # Markdown, not HTML: nothing to escape
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    jinja.filters |= {"percent": percent, "thousands": thousands}
+    jinja.filters |= {
+        "percent": percent,
+        "thousands": thousands,
+        "interval": interval,
+        "plain": plain,
+        "off_diagonal": off_diagonal,
+        "weakest": weakest,
+        "weakest_part": weakest_part,
+        "hardest": hardest,
+        "worse_than": worse_than,
+    }
+    jinja.globals["facts"] = MNIST_FACTS
     return jinja
 
 
 def percent(share: float, digits: int = 2) -> str:
     """Print a share, 0 to 1, as a percentage."""
     return f"{100 * share:.{digits}f} %"
+
+
+def interval(bounds: tuple[float, float], digits: int = 2) -> str:
+    """Print the bounds of a share; the sign is never alone on a line."""
+    return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f}\u00a0%"
+
+
+def plain(value: float) -> str:
+    """Print a score that is no share."""
+    return f"{value:.4f}"
+
+
+def off_diagonal(matrix: list[list[int]]) -> int:
+    """Count what a confusion matrix has off its diagonal."""
+    return sum(map(sum, matrix)) - sum(row[place] for place, row in enumerate(matrix))
+
+
+def weakest(shares: list[float]) -> str:
+    """Name the digit with the least share."""
+    return f"the {min(range(len(shares)), key=shares.__getitem__)}"
+
+
+def weakest_part(parts: dict[str, Any]) -> str:
+    """Name the group with the least share."""
+    return min(parts, key=lambda name: float(parts[name]["share"]))
+
+
+def hardest(kinds: dict[str, Any], count: int = 3) -> list[str]:
+    """Name the kinds of damage with the most errors."""
+    return sorted(kinds, key=lambda kind: -float(kinds[kind]["error"]))[:count]
+
+
+def worse_than(found: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
+    """Name the kinds of damage that are read worse than by the baseline, beyond its interval.
+
+    Through `normalize` here, as they are there: each as its own page reads them.
+    """
+    here, there = found["normalized"]["kinds"], baseline["raw"]["kinds"]
+    return [kind for kind in here if here[kind]["error"] > there[kind]["interval"][1]]
 
 
 def thousands(count: int) -> str:

@@ -1,4 +1,4 @@
-"""The pictures of a release: one palette, one type, legible on a light and on a dark page.
+"""The pictures of a release: legible on a light and on a dark page; charts are in `charts.py`.
 
 Called by `metrics.py`; writes PNG files into the release's `figures/`.
 """
@@ -8,42 +8,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # before pyplot: draws to files, needs no display
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image
 
 from space.reader import normalize
+from training import corruptions
+from training.charts import (
+    ACCENT,
+    INK,
+    STYLE,
+    WARM,
+    draw_breakdown,
+    draw_classes,
+    draw_confusion_matrix,
+    draw_coverage,
+    draw_curves,
+    draw_reliability,
+)
 from training.data import CLASSES, Digits
 
-PAPER, INK, MUTED, ACCENT, WARM = "#fbfaf7", "#22252b", "#8a8f98", "#2f6fde", "#d9622b"
-SHADES = LinearSegmentedColormap.from_list("shades", [PAPER, "#a9c5f5", ACCENT, "#12305f"])
-STYLE: dict[Any, Any] = {
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 13,
-    "axes.titleweight": "bold",
-    "axes.labelsize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.color": INK,
-    "font.size": 10,
-    "legend.frameon": False,
-    "figure.dpi": 110,
-    "figure.constrained_layout.use": True,
-}
+MISTAKES = 10
 
 
 def draw_figures(
@@ -59,23 +48,58 @@ def draw_figures(
         folder: Where the PNG files go; made if it is not there.
         digits: The splits.
         probabilities: (n, 10), of the test images.
-        scores: The test set's metrics.
+        scores: What was measured: "test", "redrawn" and "refusal", as in metrics.json.
         curves: Per epoch: accuracy, loss, val_accuracy, val_loss.
     """
     folder.mkdir(exist_ok=True)
     with plt.rc_context(STYLE):
         figures = {
+            "input": draw_input(digits.test.images[0]),
             "samples": draw_samples(digits),
             "classes": draw_classes(digits),
             "preprocessing": draw_preprocessing(digits),
             "curves": draw_curves(curves),
-            "confusion_matrix": draw_confusion_matrix(np.array(scores["confusion_matrix"])),
+            "confusion_matrix": draw_confusion_matrix(np.array(scores["test"]["confusion_matrix"])),
+            "reliability": draw_reliability(scores["test"]["reliability"]),
+            "coverage": draw_coverage(scores["refusal"]["curve"], scores["refusal"]["threshold"]),
+            "redrawn": draw_breakdown(scores["redrawn"]["by"]),
+            "corruptions": draw_corruptions(digits.test.images[0]),
             "predictions": draw_predictions(digits, probabilities),
             "mistakes": draw_mistakes(digits, probabilities),
         }
         for name, figure in figures.items():
             figure.savefig(folder / f"{name}.png", bbox_inches="tight", pad_inches=0.25)
             plt.close(figure)
+
+
+def draw_input(image: NDArray[np.uint8]) -> Figure:
+    """Show what the network takes: the size, the box of the ink, and its centre of mass."""
+    figure, axes = plt.subplots(figsize=(5.2, 4.6))
+    shown = axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    rows, columns = np.nonzero(image)
+    corner = (float(columns.min()) - 0.5, float(rows.min()) - 0.5)
+    sides = (float(np.ptp(columns)) + 1, float(np.ptp(rows)) + 1)
+    box = Rectangle(corner, *sides, fill=False, edgecolor=WARM)
+    axes.add_patch(box)
+    weights = image[rows, columns]
+    centre = np.average(columns, weights=weights), np.average(rows, weights=weights)
+    axes.plot(*centre, "+", color=ACCENT, markersize=14, markeredgewidth=2.5)
+    axes.set(title="28 × 28, white ink on black", xticks=[0, 9, 18, 27], yticks=[0, 9, 18, 27])
+    figure.colorbar(shown, ticks=[0, 128, 255], label="grey value")
+    return figure
+
+
+def draw_corruptions(image: NDArray[np.uint8]) -> Figure:
+    """Show one digit with each kind of damage at each level."""
+    kinds, levels = list(corruptions.KINDS), range(1, corruptions.LEVELS + 1)
+    figure, grid = plt.subplots(len(levels), len(kinds), figsize=(9, 4.8))
+    for level, row in zip(levels, grid, strict=True):
+        for axes, kind in zip(row, kinds, strict=True):
+            show_digit(axes, corruptions.corrupt(image, kind, level, 0))
+        row[0].set_ylabel(f"{level}", rotation=0, va="center", labelpad=8)
+    for axes, kind in zip(grid[0], kinds, strict=True):
+        axes.set_title(kind, fontsize=9, fontweight="normal", color=INK)
+    return figure
 
 
 def draw_samples(digits: Digits) -> Figure:
@@ -86,22 +110,6 @@ def draw_samples(digits: Digits) -> Figure:
         for axes, image in zip(row, padded(digits.train.images[chosen], len(row)), strict=True):
             show_digit(axes, image)
     figure.suptitle("Training images", fontweight="bold")
-    return figure
-
-
-def draw_classes(digits: Digits) -> Figure:
-    """Show how many images of each digit there are in each split."""
-    figure, axes = plt.subplots(figsize=(7, 3.4))
-    places = np.arange(CLASSES)
-    for offset, color, name in (
-        (-0.28, ACCENT, "train"),
-        (0, MUTED, "validation"),
-        (0.28, WARM, "test"),
-    ):
-        counts = np.bincount(getattr(digits, name).labels, minlength=CLASSES)
-        axes.bar(places + offset, counts, 0.26, color=color, label=f"{name} ({counts.sum():,})")
-    axes.set(title="Images of each digit", xlabel="digit", ylabel="images", xticks=places)
-    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return figure
 
 
@@ -137,39 +145,6 @@ def sketches(digits: Digits, count: int) -> list[Image.Image]:
     return sheets
 
 
-def draw_curves(curves: dict[str, list[float]]) -> Figure:
-    """Show accuracy and loss on training and validation images over the epochs."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-    epochs = np.arange(1, len(curves["loss"]) + 1)
-    for axes, name, factor in ((left, "accuracy", 100), (right, "loss", 1)):
-        for key, label, color in ((name, "training", MUTED), (f"val_{name}", "validation", ACCENT)):
-            values = factor * np.array(curves[key])
-            axes.plot(epochs, values, color=color, marker="o", markersize=4, label=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel("epoch")
-    left.set(title="Accuracy", ylabel="%")
-    right.set(title="Loss", ylabel="cross-entropy")
-    left.legend(loc="lower right")
-    return figure
-
-
-def draw_confusion_matrix(matrix: NDArray[Any]) -> Figure:
-    """Show counts of label against answer; shaded by the row's mistakes, not by its size."""
-    figure, axes = plt.subplots(figsize=(6.4, 6))
-    mistakes = matrix * (1 - np.eye(CLASSES))
-    axes.imshow(mistakes, cmap=SHADES, vmin=0, vmax=max(1.0, float(mistakes.max())))
-    for (row, column), count in np.ndenumerate(matrix):
-        dark = mistakes[row, column] > 0.6 * mistakes.max() > 0
-        weight = "bold" if row == column else "normal"
-        color = PAPER if dark else INK if count else MUTED
-        axes.text(column, row, f"{count}", ha="center", va="center", color=color, weight=weight)
-    places = np.arange(CLASSES)
-    axes.set(title="Test images by label and answer", xlabel="answer", ylabel="label")
-    axes.set(xticks=places, yticks=places)
-    axes.spines[:].set_visible(False)
-    return figure
-
-
 def draw_predictions(digits: Digits, probabilities: NDArray[np.float32]) -> Figure:
     """Show the first test images with the answers."""
     return draw_answers(digits, probabilities, np.arange(10), "The first ten test images")
@@ -178,7 +153,7 @@ def draw_predictions(digits: Digits, probabilities: NDArray[np.float32]) -> Figu
 def draw_mistakes(digits: Digits, probabilities: NDArray[np.float32]) -> Figure:
     """Show misread test images, the most confident first, with the answer's probability."""
     wrong = np.flatnonzero(probabilities.argmax(1) != digits.test.labels)
-    order = wrong[np.argsort(-probabilities.max(1)[wrong], kind="stable")][:20]
+    order = wrong[np.argsort(-probabilities.max(1)[wrong], kind="stable")][:MISTAKES]
     return draw_answers(digits, probabilities, order, f"Misread: {len(order)} of {len(wrong)}")
 
 

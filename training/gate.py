@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.stats import binomtest
-
 from space.reader import preprocessing
+from training.breakdown import compare
 from training.card import CardError, card_text, percent
 from training.config import FLOORS
 from training.stage import StageError, describe_files, read_json
@@ -144,11 +142,9 @@ def check_not_worse(folder: Path, published: Path) -> Check:
 
     Source: McNemar 1947, https://doi.org/10.1007/BF02295996, exact and one-sided.
     """
-    now, then = (np.load(place / "predictions.npz") for place in (folder, published))
     name, required = "Against the release before", f"not worse (p at least {CHANCE})"
-    if not np.array_equal(now["labels"], then["labels"]):
+    found = compare(folder, published)
+    if found is None:
         return Check(name, "scored on other images, not compared", required, True)
-    right, was_right = (p["probabilities"].argmax(1) == p["labels"] for p in (now, then))
-    lost, won = int((was_right & ~right).sum()), int((right & ~was_right).sum())
-    p = binomtest(lost, lost + won, 0.5, "greater").pvalue if lost + won else 1.0
+    won, lost, p = found["won"], found["lost"], found["p"]
     return Check(name, f"{won} more read, {lost} no more (p {p:.3f})", required, p >= CHANCE)

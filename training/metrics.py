@@ -2,7 +2,8 @@
 
 Fourth stage: scores the shipped `model.tflite` on the complete test set and writes
 `build/model/metrics.json`, from which every document is rendered. Nothing is chosen but the
-refusal threshold, and that on validation digits and generated non-digits alone.
+refusal threshold, and that on validation digits and generated non-digits alone. How the numbers
+are made is in breakdown.py, corruptions.py, intervals.py, refusal.py and metric_modules/.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from typing import Any
 import evaluate
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from space.reader import Classifier, Release, ReleaseError
-from training import redraw
-from training.calibration import REFUSED_DIGITS, choose_threshold, coverage_curve
-from training.data import Digits, Split
+from training import corruptions, redraw
+from training.breakdown import by_drawing, mean_confidence, reliability, share
+from training.data import CLASSES, Digits, Split
 from training.export import TRAIN_COMMAND, load_network, predict
 from training.figures import draw_figures
 from training.golden import record_golden
-from training.non_digits import KINDS, draw_non_digits
+from training.intervals import resampled_intervals, wilson_interval
 from training.redraw import see_redrawn
+from training.refusal import measure_refusal
 from training.stage import (
     StageError,
     describe_files,
@@ -40,8 +41,7 @@ from training.stage import (
 
 MODULES = Path(__file__).parent / "metric_modules"
 METRICS = ("accuracy", "precision_recall_f1", "confusion_matrix", "log_loss", "calibration_error")
-NON_DIGITS = 1_000  # of all kinds, to choose the threshold on; as many again to report on
-CHOOSING_SEED, REPORTING_SEED = 1_000_001, 1_000_002  # training draws with others
+REFERENCE = Path(__file__).parent / "reference.json"
 LIBRARIES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "datasets", "evaluate")
 
 
@@ -75,19 +75,23 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         np.savez_compressed(
             folder / "predictions.npz", probabilities=probabilities, labels=digits.test.labels
         )
-        test = score(probabilities, digits.test.labels)
-        draw_figures(folder / "figures", digits, probabilities, test, history["curves"])
     validated = predict(classifier, digits.validation.images)
     refusal = measure_refusal(classifier, digits, validated, probabilities)
     classifier.threshold = refusal["threshold"]
-    record_golden(folder / "golden", classifier, digits.validation)
-    metrics = {
-        "test": test,
+    measured = {
+        "test": score_fully(probabilities, digits.test.labels),
         "redrawn": score_redrawn(classifier, digits.test),
-        "validation": score(validated, digits.validation.labels),
+        "corruptions": corruptions.measure(classifier, digits.test),
+        "validation": score_fully(validated, digits.validation.labels),
         "refusal": refusal,
+    }
+    with writing(folder):
+        draw_figures(folder / "figures", digits, probabilities, measured, history["curves"])
+    record_golden(folder / "golden", classifier, digits.validation)
+    metrics = measured | {
         "model": describe_model(folder),
         "training": describe_training(history),
+        "reference": read_json(REFERENCE, "make reference"),
         "dataset": history["dataset"] | {"licence": "CC BY-SA 3.0"},
         "files": describe_files(folder),
         "git_commit": git_commit(),
@@ -107,10 +111,32 @@ def trained_on(build: Path) -> str:
 
 def score_redrawn(classifier: Classifier, split: Split) -> dict[str, Any]:
     """Score digits drawn again on a canvas, at any place and size, with any pen."""
-    seen = see_redrawn(split.images)
-    scores = score(predict(classifier, seen), split.labels)
+    probabilities = predict(classifier, see_redrawn(split.images))
+    scores = score(probabilities, split.labels)
     kept = ("n", "accuracy", "accuracy_interval", "confusion_matrix")
-    return {"version": redraw.VERSION} | {name: scores[name] for name in kept}
+    right = probabilities.argmax(1) == split.labels
+    return {
+        "version": redraw.VERSION,
+        **{name: scores[name] for name in kept},
+        "by_digit": [share(right[split.labels == digit]) for digit in range(CLASSES)],
+        "by": by_drawing(right),
+    }
+
+
+def score_fully(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, Any]:
+    """Compute every metric with its interval, and how sure the model was, right or wrong.
+
+    Args:
+        probabilities: (n, 10), rows summing to 1.
+        labels: (n,), 0 to 9.
+    """
+    confidences, right = probabilities.max(1), probabilities.argmax(1) == labels
+    return score(probabilities, labels) | {
+        "intervals": resampled_intervals(probabilities, labels),
+        "reliability": reliability(confidences, right),
+        "confidence_when_right": mean_confidence(confidences[right]),
+        "confidence_when_wrong": mean_confidence(confidences[~right]),
+    }
 
 
 def score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict[str, Any]:
@@ -129,49 +155,6 @@ def score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict
     )
     right = int((probabilities.argmax(1) == labels).sum())
     return {"n": len(labels), "accuracy_interval": wilson_interval(right, len(labels)), **metrics}
-
-
-def wilson_interval(right: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of n, after Wilson 1927."""
-    interval = binomtest(right, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def measure_refusal(
-    classifier: Classifier,
-    digits: Digits,
-    validated: NDArray[np.float32],
-    tested: NDArray[np.float32],
-) -> dict[str, Any]:
-    """Choose the refusal threshold, and count what it refuses.
-
-    Args:
-        classifier: The model.
-        digits: Validation images stand in the non-digits to choose on, test images in the others.
-        validated: Its probabilities on the validation digits, (n, 10).
-        tested: Its probabilities on the test digits, (m, 10).
-
-    Returns:
-        The threshold; shares refused, 0 to 1; the error among answered test digits; the curve.
-    """
-    chosen_on = draw_non_digits(digits.validation, NON_DIGITS, CHOOSING_SEED)
-    others = draw_non_digits(digits.test, NON_DIGITS, REPORTING_SEED)
-    confidences, right = tested.max(1), tested.argmax(1) == digits.test.labels
-    threshold = choose_threshold(validated.max(1), predict(classifier, chosen_on).max(1))
-    refused = predict(classifier, others).max(1) < threshold
-    answered = confidences >= threshold
-    return {
-        "threshold": threshold,
-        "validation_refused_at_most": REFUSED_DIGITS,
-        "validation_refused": float((validated.max(1) < threshold).mean()),
-        "test_refused": float(1 - answered.mean()),
-        "answered_error": float((answered & ~right).sum() / max(1, answered.sum())),
-        "non_digits": {
-            kind: {"n": len(found), "refused": float(found.mean())}
-            for kind, found in zip(KINDS, refused.reshape(-1, len(KINDS)).T, strict=True)
-        },
-        "curve": coverage_curve(confidences, right),
-    }
 
 
 def describe_model(folder: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RemoteEntryNotFoundError, RepositoryNotFoundError
 
+from training.breakdown import compare
 from training.card import render_card
 from training.gate import judge, require_passed, table
 from training.hub import commit_folder, find_or_create, persist
@@ -76,7 +77,7 @@ def publish_once(build: Path, id: str, force: str) -> dict[str, str]:
     else:
         version = next_version(tags, datetime.now(UTC))
         decide(build, published, force)
-        release = stamp(build, id, version, len(tags) + 1, force)
+        release = stamp(build, id, version, len(tags) + 1, force, published)
         message = f"{version}\n\nForced: {force}" if force else version
         head = commit_folder(hub, id, "model", folder, head, message)
         tag(hub, id, head, release)
@@ -196,7 +197,9 @@ def decide(build: Path, published: Path | None, force: str) -> None:
         require_passed(checks)
 
 
-def stamp(build: Path, id: str, version: str, number: int, force: str) -> dict[str, Any]:
+def stamp(
+    build: Path, id: str, version: str, number: int, force: str, published: Path | None
+) -> dict[str, Any]:
     """Write into metrics and card which release this is: the `number`th scored on the test set."""
     file = build / "model" / "metrics.json"
     metrics = read_json(file, EVALUATE)
@@ -206,7 +209,16 @@ def stamp(build: Path, id: str, version: str, number: int, force: str) -> dict[s
         "number": number,
         "forced": force,
         "identity": identity(metrics),
+        "before": describe_change(build / "model", published),
     }
     write_json(file, metrics | {"release": release})
     render_card(build)
     return release
+
+
+def describe_change(folder: Path, published: Path | None) -> dict[str, Any] | None:
+    """Compare a release with the one before, by name; None where there is nothing to compare."""
+    before = released(published)
+    if published is None or before is None:
+        return None
+    return {"version": before["version"], "change": compare(folder, published)}

@@ -135,20 +135,55 @@ def see_one_redrawn(see: See, image: NDArray[np.uint8], row: int) -> NDArray[np.
 
 def redraw(image: NDArray[np.uint8], row: int) -> Image.Image:
     """Draw one image anew, as the seed has it for this row: 280 × 280, in mode L."""
-    return draw(trace(image), np.random.default_rng([SEED, VERSION, row]))
+    return draw(trace(image), generator(row))
+
+
+class Pen(NamedTuple):
+    """How one digit is drawn.
+
+    Attributes:
+        tilt: Degrees it is turned by.
+        width: Of the pen, in pixels of the canvas.
+        size: Of the path's longer side, as a share of the canvas.
+        place: Across and down, 0 to 1 of the room that the size leaves.
+        dark: Whether the ink is dark on light.
+    """
+
+    tilt: float
+    width: float
+    size: float
+    place: tuple[float, float]
+    dark: bool
+
+
+def choose_pen(rng: np.random.Generator) -> Pen:
+    """Choose how a digit is drawn, each value uniform in its range."""
+    tilt, width, size = rng.uniform(-TILT, TILT), rng.uniform(*PEN), rng.uniform(*SIZE)
+    across, down = rng.uniform(0, 1, 2)
+    return Pen(tilt, width, size, (float(across), float(down)), bool(rng.random() < 0.5))
+
+
+def pen_of(row: int) -> Pen:
+    """Return how `redraw` draws the image of a row."""
+    return choose_pen(generator(row))
+
+
+def generator(row: int) -> np.random.Generator:
+    """Return the random numbers that the seed has for a row."""
+    return np.random.default_rng([SEED, VERSION, row])
 
 
 def draw(strokes: Strokes, rng: np.random.Generator) -> Image.Image:
     """Draw strokes with a round pen, dark on light or light on dark, somewhere on the canvas."""
-    points = turned(strokes.points, math.radians(rng.uniform(-TILT, TILT)))
-    pen = rng.uniform(*PEN)
+    pen = choose_pen(rng)
+    points = turned(strokes.points, math.radians(pen.tilt))
     extent = np.ptp(points, axis=0)
-    scale = rng.uniform(*SIZE) * CANVAS / max(extent.max(), 1)
-    room = CANVAS - pen - 2 - extent * scale
-    corner = pen / 2 + 1 + rng.uniform(0, 1, 2) * np.maximum(room, 0)
-    paper, ink = (255, 0) if rng.random() < 0.5 else (0, 255)
+    scale = pen.size * CANVAS / max(extent.max(), 1)
+    room = CANVAS - pen.width - 2 - extent * scale
+    corner = pen.width / 2 + 1 + np.array(pen.place) * np.maximum(room, 0)
+    paper, ink = (255, 0) if pen.dark else (0, 255)
     path = Strokes((points - points.min(0)) * scale + corner, strokes.edges)
-    return paint(path, pen, paper, ink)
+    return paint(path, pen.width, paper, ink)
 
 
 def turned(points: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
