@@ -28,8 +28,13 @@ SPACE = Path(__file__).parents[1]
 LOCAL_RELEASE = SPACE.parent / "build" / "model"
 CLASSES = 10
 FIGURES = (  # those that the card shows
+    "input",
     "confusion_matrix",
     "predictions",
+    "reliability",
+    "redrawn",
+    "corruptions",
+    "coverage",
     "curves",
     "samples",
     "classes",

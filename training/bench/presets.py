@@ -32,7 +32,7 @@ def measure_presets(seeds: int, place: Path) -> dict[str, Any]:
 
     Returns:
         For each preset, by seed: accuracies and seconds of training, drawing and tracing included;
-        and its epochs, network and parameters.
+        what damage costs the first seed; and its epochs, network and parameters.
     """
     digits = load_digits()
     resized = see_redrawn(digits.test.images, see_resized)
@@ -53,6 +53,7 @@ def measure_presets(seeds: int, place: Path) -> dict[str, Any]:
             result = results.setdefault(name, {key: [] for key in measured})
             for key, value in measured.items():
                 result[key].append(value)
+            result.setdefault("corruptions", metrics["corruptions"])  # the first seed's
             result |= {
                 "epochs": preset.epochs,
                 "network": preset.network,
