@@ -20,7 +20,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.conftest import PARAMETERS, ROOT
 from training.card import README
 from training.deploy import SPACE
 
@@ -131,7 +131,7 @@ def test_the_model_says_what_it_is(client: Client, model_dir: Path) -> None:
     for part, measured in model["metrics"].items():
         assert measured.items() <= metrics[part].items()
     assert model["metrics"]["test"]["n"] == model["metrics"]["redrawn"]["n"] == 10_000
-    assert model["metrics"]["model"]["parameters"] == 114_842
+    assert model["metrics"]["model"]["parameters"] == PARAMETERS
     assert model["metrics"]["refusal"]["threshold"] > 0
 
 

@@ -15,6 +15,7 @@ from huggingface_hub.utils import validate_repo_id
 from numpy.typing import NDArray
 
 from space.reader import Classifier, Release
+from tests.conftest import PARAMETERS
 from training import breakdown
 from training.__main__ import parser
 from training.card import (
@@ -67,7 +68,7 @@ def test_the_card_states_the_metrics_of_its_own_release(model_dir: Path) -> None
     drawn = results["MNIST, redrawn on a canvas", "accuracy"]
     assert drawn == round(metrics["redrawn"]["accuracy"], 5)
     assert f"accuracy | {percent(test['accuracy'])} |" in card.text
-    assert "114,842\nparameters" in card.text
+    assert f"{PARAMETERS:,}\nparameters" in card.text
     redrawn = metrics["redrawn"]
     assert f"| {redrawn['n']:,} | **{percent(redrawn['accuracy'])}** |" in card.text
     assert f"| {test['n']:,} | **{percent(test['accuracy'])}** |" in card.text

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.conftest import PARAMETERS
 from training.local_hub.access import Token
 from training.local_hub.server import running_hub
 
@@ -197,7 +198,7 @@ hub.upload_folder(repo_id="me/digits", folder_path={str(model_dir)!r})
 import keras
 answer = keras.saving.load_model("hf://me/digits").count_params()
 """)
-    assert loaded == 114_842
+    assert loaded == PARAMETERS
 
 
 def test_a_large_upload_passes_through_little_memory(ask: Ask, tmp_path: Path) -> None:

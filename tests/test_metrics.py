@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from space.reader import preprocessing
-from tests.conftest import run_training
+from tests.conftest import PARAMETERS, run_training
 from training.data import Digits
 from training.gate import is_whole
 from training.intervals import wilson_interval
@@ -89,8 +89,8 @@ def test_metrics_state_what_the_shipped_files_are(
     probabilities = np.load(model_dir / "predictions.npz")["probabilities"]
     assert metrics["test"]["n"] == 10_000
     assert metrics["test"]["accuracy"] == (probabilities.argmax(1) == mnist["test_labels"]).mean()
-    assert metrics["model"]["parameters"] == 114_842
-    assert sum(layer["parameters"] for layer in metrics["model"]["layers"]) == 114_842
+    assert metrics["model"]["parameters"] == PARAMETERS
+    assert sum(layer["parameters"] for layer in metrics["model"]["layers"]) == PARAMETERS
     assert {"model.tflite", "model.keras", "figures/curves.png"} <= set(metrics["files"])
     for name, file in metrics["files"].items():
         content = (model_dir / name).read_bytes()

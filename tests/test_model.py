@@ -2,10 +2,11 @@ import keras
 import numpy as np
 import pytest
 
+from tests.conftest import PARAMETERS
 from training.model import BUILDERS, build_baseline, build_model
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("baseline", 225_034), ("small", 114_842)])
+@pytest.mark.parametrize(("name", "parameters"), [("baseline", 225_034), ("small", PARAMETERS)])
 def test_networks_have_the_parameters_they_are_known_by(name: str, parameters: int) -> None:
     assert BUILDERS[name]().count_params() == parameters
 
