@@ -20,7 +20,6 @@ from training import breakdown
 from training.__main__ import parser
 from training.card import (
     README,
-    REFERENCE,
     CardError,
     card_text,
     interval,
@@ -29,7 +28,7 @@ from training.card import (
     render_readme,
     worse_than,
 )
-from training.config import MNIST, MNIST_REVISION
+from training.config import MNIST, MNIST_REVISION, REFERENCE
 from training.costs import CONTRIBUTING, COSTS, render_contributing
 from training.data import cut_validation
 from training.export import predict

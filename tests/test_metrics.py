@@ -14,6 +14,7 @@ from scipy.stats import norm
 
 from space.reader import preprocessing
 from tests.conftest import PARAMETERS, run_training
+from training import gate
 from training.data import Digits
 from training.gate import is_whole
 from training.intervals import wilson_interval
@@ -118,6 +119,14 @@ def test_a_release_is_whole_until_a_byte_of_it_changes(model_dir: Path, tmp_path
     assert is_whole(folder)
     (folder / "README.md").unlink()
     assert not is_whole(folder)
+
+
+def test_a_release_beside_another_reference_is_not_whole(
+    model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "reference.json").write_text("{}")
+    monkeypatch.setattr(gate, "REFERENCE", tmp_path / "reference.json")
+    assert not is_whole(model_dir)
 
 
 def test_a_release_scored_with_another_reader_is_not_whole(

@@ -19,7 +19,6 @@ from training.stage import StageError, read_json, write_text
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "model_card.md"
 README = ROOT / "README.md"
-REFERENCE = Path(__file__).parent / "reference.json"
 MNIST_FACTS = {"dataset": MNIST, "label_errors": 15, "test_images": 10_000}
 TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 

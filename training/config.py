@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from training.stage import StageError
 
+REFERENCE = Path(__file__).parent / "reference.json"  # of the presets, by make reference
 MNIST = "ylecun/mnist"
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 MNIST_REVISION = "77f3279092a1c1579b2250db8eafed0ad422088c"

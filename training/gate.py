@@ -14,7 +14,7 @@ from typing import Any
 from space.reader import preprocessing
 from training.breakdown import compare
 from training.card import CardError, card_text, percent
-from training.config import FLOORS
+from training.config import FLOORS, REFERENCE
 from training.stage import StageError, describe_files, read_json
 
 CHANCE = 0.05  # a worse result that is this unlikely among equals is not chance
@@ -79,7 +79,8 @@ def check_files(folder: Path, metrics: dict[str, Any]) -> Check:
 def is_whole(folder: Path) -> bool:
     """Tell whether a folder holds a complete release of what is here.
 
-    Every file is as it was measured, the reader is the one it was measured with, and it has a card.
+    Every file is as it was measured, the reader is the one it was measured with, reference.json is
+    the one its card cites, and it has that card.
     """
     try:
         metrics = read_json(folder / "metrics.json", "python -m training evaluate")
@@ -89,6 +90,7 @@ def is_whole(folder: Path) -> bool:
         metrics["files"] == describe_files(folder)
         and (folder / "README.md").is_file()
         and filecmp.cmp(folder / "preprocessing.py", preprocessing.__file__, shallow=False)
+        and metrics.get("reference") == read_json(REFERENCE, "make reference")
     )
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from space.reader import Classifier, Release, ReleaseError
 from training import corruptions, redraw
 from training.breakdown import by_drawing, mean_confidence, reliability, share
+from training.config import REFERENCE
 from training.data import CLASSES, Digits, Split
 from training.export import TRAIN_COMMAND, load_network, predict
 from training.figures import draw_figures
@@ -41,7 +42,6 @@ from training.stage import (
 
 MODULES = Path(__file__).parent / "metric_modules"
 METRICS = ("accuracy", "precision_recall_f1", "confusion_matrix", "log_loss", "calibration_error")
-REFERENCE = Path(__file__).parent / "reference.json"
 LIBRARIES = ("tensorflow", "keras", "ai-edge-litert", "numpy", "pillow", "datasets", "evaluate")
 
 

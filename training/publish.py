@@ -31,6 +31,7 @@ MEASURED = ("model.tflite", "preprocessing.py")  # a change in these, or in the 
 SOURCES = (  # is another release
     "training/*.py",
     "training/metric_modules/*.py",
+    "training/reference.json",
     "space/reader/*.py",
     "space/requirements.txt",
     "requirements.lock",

@@ -23,7 +23,8 @@ from training.bench.presets import (
     print_race,
 )
 from training.bench.serving import measure_serving, print_serving
-from training.card import README, REFERENCE, render_readme
+from training.card import README, render_readme
+from training.config import REFERENCE
 from training.metrics import git_commit, hardware
 from training.stage import write_json, write_text
 
