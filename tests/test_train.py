@@ -39,6 +39,19 @@ def test_the_same_seed_gives_the_same_weights(few_digits: Digits) -> None:
     assert (weights[0] != weights[2]).any()
 
 
+def test_adapting_leaves_a_blend_of_the_weights_before_and_after(few_digits: Digits) -> None:
+    adapting = replace(TINY, adapting_epochs=2, handwriting=0.3, traced=100)
+    plain = fit(TINY, few_digits)[0].get_weights()
+    before, half, after = (
+        fit(replace(adapting, adapted_share=share), few_digits)[0].get_weights()[:-2]
+        for share in (0.0, 0.5, 1.0)
+    )  # without the last layer, which the temperature divides
+    for first, old, middle, new in zip(plain, before, half, after, strict=False):
+        np.testing.assert_array_equal(first, old)
+        np.testing.assert_allclose(middle, (old + new) / 2, rtol=1e-5, atol=1e-5)
+    assert any((old != new).any() for old, new in zip(before, after, strict=True))
+
+
 def test_each_epoch_brings_every_image_in_another_order_and_form() -> None:
     images = np.zeros((256, 28, 28), np.uint8)
     images[:, 10:18, 10:18] = 255

@@ -24,6 +24,8 @@ class Config:
         preset: The name it goes by.
         network: Which of `model.py`'s networks: "small" (the default) or "baseline".
         epochs: Passes over the training images.
+        adapting_epochs: Further passes, and then the only ones, with other handwritings.
+        adapted_share: What these further passes weigh in the weights' final blend, 0 to 1.
         batch_size: Images per step.
         learning_rate: Of a one-cycle schedule its peak, else constant.
         one_cycle: Warm up and anneal the learning rate; else it is constant.
@@ -42,6 +44,8 @@ class Config:
     preset: str
     network: Literal["small", "baseline"] = "small"
     epochs: int = 15
+    adapting_epochs: int = 0
+    adapted_share: float = 1.0
     batch_size: int = 128
     learning_rate: float = 0.006
     one_cycle: bool = True
@@ -93,8 +97,10 @@ PRESETS = {
     "quick": Config("quick", epochs=2, handwriting=0.25, traced=2_500, non_digits=0.12),
     "release": Config(
         "release",
-        epochs=30,
-        handwriting=0.22,
+        epochs=12,
+        adapting_epochs=8,
+        adapted_share=0.75,
+        handwriting=0.4,
         non_digits=0.05,
     ),
     # The article's recipe, for comparison: Adam at its default rate on the images as they are.

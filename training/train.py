@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from training.non_digits import outliers
 from training.stage import StageError, fresh_folder, write_json
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
+
+ADAPTING_SLOWER = 3  # times than the peak of the one cycle before it
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ class ProgressBar(keras.callbacks.Callback):
     """One bar for the whole training, with the time left."""
 
     def __init__(self, epochs: int, steps: int) -> None:
-        """Open a bar for so many epochs of so many steps."""
+        """Open a bar for so many epochs of so many steps, in one `fit` or several."""
         super().__init__()
         self.epochs, self.steps, self.ended = epochs, steps, 0
         self.bar = tqdm(total=epochs * steps, unit="step", desc="Training", ncols=100)
@@ -83,6 +85,25 @@ class ProgressBar(keras.callbacks.Callback):
         self.ended += 1
         accuracy = 100 * (logs or {})["val_accuracy"]
         self.bar.set_postfix_str(f"epoch {self.ended}/{self.epochs}, validation {accuracy:.2f} %")
+
+
+class MeanOfEpochs(keras.callbacks.Callback):
+    """Keeps the weights, with the normalisation's statistics, of each epoch's end."""
+
+    def __init__(self, first: int) -> None:
+        """Begin at the end of epoch `first`, counted from 0."""
+        super().__init__()
+        self.first = first
+        self.seen: list[list[NDArray[np.float32]]] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Keep the weights."""
+        if epoch >= self.first:
+            self.seen.append(self.model.get_weights())
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """Return the mean of each of the network's arrays."""
+        return [np.mean(arrays, axis=0) for arrays in zip(*self.seen, strict=True)]
 
 
 def train(config: Config, digits: Digits, build: Path) -> keras.Model:
@@ -123,7 +144,13 @@ def fit(
     keras.utils.set_random_seed(config.seed)
     started = time.perf_counter()
     model = BUILDERS[config.network]()
-    curves = learn(model, config, digits, watchers)
+    progress = ProgressBar(config.epochs + config.adapting_epochs, steps_per_epoch(config, digits))
+    if config.adapting_epochs:
+        curves = learn(model, replace(config, handwriting=0.0), digits, [progress, *watchers])
+        curves = join(curves, adapt(model, config, digits, [progress, *watchers]))
+    else:
+        curves = learn(model, config, digits, [progress, *watchers])
+    progress.bar.close()
     seconds = time.perf_counter() - started
     source = {"dataset": digits.dataset, "revision": digits.revision, "origin": digits.origin}
     sizes = {name: len(getattr(digits, name).labels) for name in ("train", "validation", "test")}
@@ -147,19 +174,47 @@ def learn(
     """
     steps = steps_per_epoch(config, digits)
     compile_model(model, config, steps)
-    progress = ProgressBar(config.epochs, steps)
     curves: dict[str, list[float]] = model.fit(
         **training_input(digits.train, config, steps),
         epochs=config.epochs,
         validation_data=(channel(digits.validation.images), one_hot(digits.validation.labels)),
         validation_batch_size=500,
-        callbacks=[keras.callbacks.TerminateOnNaN(), progress, *watchers],
+        callbacks=[keras.callbacks.TerminateOnNaN(), *watchers],
         verbose=0,
     ).history
-    progress.bar.close()
     if not np.isfinite(curves["loss"]).all():
         raise TrainingError("The loss is no longer a number: lower the learning rate and retry.")
     return curves
+
+
+def adapt(
+    model: keras.Model, config: Config, digits: Digits, watchers: Sequence[keras.callbacks.Callback]
+) -> dict[str, list[float]]:
+    """Go on with other handwritings mixed in, and leave a blend of the weights before and after.
+
+    The blend keeps what both know: the test set's digits and those that people draw (Wortsman et
+    al. 2021, https://arxiv.org/abs/2109.01903). "After" is itself the mean over the last epochs at
+    a constant rate (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407).
+    """
+    before = model.get_weights()
+    mean = MeanOfEpochs(first=config.adapting_epochs // 3)
+    adapting = replace(
+        config,
+        epochs=config.adapting_epochs,
+        one_cycle=False,
+        learning_rate=config.learning_rate / ADAPTING_SLOWER,
+        seed=config.seed + 1,
+    )
+    curves = learn(model, adapting, digits, [*watchers, mean])
+    share = config.adapted_share
+    pairs = zip(before, mean.weights(), strict=True)
+    model.set_weights([(1 - share) * old + share * new for old, new in pairs])
+    return curves
+
+
+def join(*parts: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Put one phase's curves behind the other's."""
+    return {name: [value for part in parts for value in part[name]] for name in parts[0]}
 
 
 def steps_per_epoch(config: Config, digits: Digits) -> int:
@@ -211,7 +266,8 @@ def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Datas
         count = tf.shape(rows)[0]
         drawn = tf.random.stateless_uniform((count,), seed) < config.handwriting
         hands = tf.random.stateless_uniform((count,), seed + 1, 0, len(drawn_targets), tf.int32)
-        strength = strengths(count, tf.cast(step, tf.float32) / steps, seed + 2)
+        progress = tf.cast(step, tf.float32) / steps if config.one_cycle else 0.0
+        strength = strengths(count, progress, seed + 2)
         place = drawn[:, None, None, None]
         mixed = tf.where(place, tf.gather(drawn_images, hands), tf.gather(images, rows))
         moved = distort(mixed, strength, seed + 3)
