@@ -11,7 +11,8 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 from playwright.sync_api import Browser
 
-from tests.browser.test_page import DESKTOP, PHONE, SCREENSHOTS, browser  # noqa: F401
+from tests.browser.hand import PHONE, SCREENSHOTS
+from training.bench.page import DESKTOP
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #22252b; --paper: #fff; --line: #d5d8dd; }
@@ -50,7 +51,7 @@ def card_page(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.mark.parametrize("device", ["desktop", "phone"])
 def test_the_card_reads_well(
     card_page: Path,
-    browser: Browser,  # noqa: F811
+    browser: Browser,
     device: str,
     scheme: Any,
 ) -> None:
