@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from huggingface_hub.constants import ENDPOINT
 
-from space.reader import SERVED
+from space.reader import FIGURES, SERVED
 from training.deploy import SPACE
 
 
@@ -46,7 +46,7 @@ def test_card_comes_without_front_matter_and_with_its_pictures(
     _, card = about_view.render_about(release(about_view, model_dir))
     assert not card.startswith("---") and "library_name" not in card
     assert "\n# " not in card and "(figures/" not in card
-    assert card.count("](data:image/png;base64,") == 7
+    assert card.count("](data:image/png;base64,") == len(FIGURES)
 
 
 def test_everything_that_the_card_shows_is_served(about_view: Any, model_dir: Path) -> None:

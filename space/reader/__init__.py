@@ -1,6 +1,7 @@
 """The reader: any image → a digit. Both the Space and training read with it."""
 
 from .classifier import (
+    FIGURES,
     SERVED,
     Answer,
     Classifier,
@@ -21,6 +22,7 @@ from .preprocessing import (
 )
 
 __all__ = [
+    "FIGURES",
     "SERVED",
     "Answer",
     "Classifier",

@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from space.reader import FIGURES
 from tests.browser.conftest import OpenPage
 from tests.browser.hand import PHONE, expect_digit, pixels, screenshot
 from training.bench.page import SEVEN, draw
@@ -51,7 +52,7 @@ def test_inside_follows_the_drawing_while_it_is_open(open_page: OpenPage) -> Non
     open_part(page, "Look inside")
     expect(page.locator(".inside .support")).to_contain_text("Where the 7 comes from")
     expect(page.locator(".inside .shape")).to_have_text(
-        ["16 maps of 12 × 12", "48 maps of 10 × 10", "64 maps of 4 × 4", "128 maps of 2 × 2"]
+        ["16 maps of 12 × 12", "48 maps of 10 × 10", "64 maps of 4 × 4", "176 maps of 2 × 2"]
     )
     support = page.locator(".inside .support img").get_attribute("src")
     assert support and pixels(support).size == (28, 28)
@@ -86,7 +87,7 @@ def test_about_tells_of_the_served_release(open_page: OpenPage, model_dir: Path)
         expect(about).to_contain_text(f"{100 * number:.2f}")
     expect(page.locator("#card")).to_contain_text("When it does not answer")
     pictures = page.locator("#card img")
-    expect(pictures).to_have_count(7)
+    expect(pictures).to_have_count(len(FIGURES))
     assert pictures.last.evaluate("async (img) => { await img.decode(); return img.width }") > 100
     screenshot(page, "about", whole=True)
 
