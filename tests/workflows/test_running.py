@@ -299,14 +299,14 @@ def test_a_hub_that_fails_in_the_middle_is_found_as_it_was_by_the_next_run(githu
 def test_a_broken_space_is_put_back_and_the_run_is_red(github: Github) -> None:
     before = github.state()
     version = github.served()
-    github.edit("space/app.py", 'api_name="classify"', 'api_name="read"')
+    github.edit("space/api.py", 'api_name="classify"', 'api_name="read"')
     run = github.run("push", secret=PLANTED)  # with the token that the documentation calls second
     assert run.code == 1
     assert run.ended(JOBS["deploy"]) and run.ended(JOBS["verify"]) is False
     assert f"is back on {MODEL} {version}, which answers." in run.log
     models, (space, *_) = github.state()
     assert models == before[0] and space.files == before[1][0].files
-    github.edit("space/app.py", 'api_name="read"', 'api_name="classify"')
+    github.edit("space/api.py", 'api_name="read"', 'api_name="classify"')
 
 
 def test_an_earlier_release_is_served_again_by_hand(github: Github) -> None:
