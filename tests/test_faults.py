@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from huggingface_hub import close_session, constants, file_download
+from huggingface_hub.utils import _detect_agent
 
 from tests.conftest import ROOT
 from tests.test_release import (
@@ -129,6 +130,8 @@ def hurried(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.05)))
     monkeypatch.setattr(hub, "ANSWER_SECONDS", CLIENT_SECONDS)
+    # What the client asks for itself, once a process and without need, is no part of a release.
+    monkeypatch.setattr(_detect_agent, "_registry", {})
     for module in (constants, file_download):
         for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
             if hasattr(module, name):
