@@ -18,7 +18,7 @@ from space.reader.classifier import default_classifier
 from tests import non_digits
 from tests.conftest import ROOT
 from training.calibration import REFUSED_DIGITS, choose_threshold, coverage_curve
-from training.card import percent
+from training.card import interval, percent
 
 REFUSED_OF_EACH_CLASS = 0.80  # at least
 REFUSED_OF_ALL_CLASSES = 0.90  # at least
@@ -188,7 +188,14 @@ def test_the_card_states_what_is_refused(model_dir: Path) -> None:
     for name in ("test_refused", "validation_refused", "answered_error"):
         assert percent(refusal[name]) in section
     for kind, found in refusal["non_digits"].items():
-        assert f"| {kind} | {found['n']} | {percent(found['refused'], 1)} |" in section
+        cells = [
+            kind,
+            str(found["n"]),
+            percent(found["refused"], 1),
+            interval(found["interval"], 1),
+        ]
+        assert f"| {' | '.join(cells)} |" in section
     for point in refusal["curve"]:
-        cells = [percent(point["coverage"]), percent(point["error"])]
-        assert f"| {point['threshold']:.3f} | {' | '.join(cells)} |" in section
+        shares = [percent(point["coverage"]), percent(point["error"]), interval(point["interval"])]
+        cells = [f"{point['threshold']:.3f}", f"{point['n']:,}", *shares]
+        assert f"| {' | '.join(cells)} |" in section
