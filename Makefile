@@ -12,7 +12,7 @@ demo: .venv/installed
 	@$(RUN) training rehearse $(if $(ONCE),--once)
 
 test: .venv/installed
-	$(RUN) pytest -m "not slow and not hub"
+	$(RUN) pytest -n 2 --dist loadfile -m "not slow and not hub"
 
 test-slow: .venv/installed
 	$(RUN) pytest -m slow

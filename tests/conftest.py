@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 
 os.environ |= {
@@ -70,12 +71,19 @@ def write_dataset(folder: Path, mnist: dict[str, NDArray[np.uint8]], train: int,
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A build folder with a whole release, made with the preset quick; not to be changed."""
-    folder = tmp_path_factory.mktemp("release") / "build"
-    for command in (["train", "--preset", "quick"], ["evaluate"], ["card"]):
-        done = run_training(*command, "--build", folder)
-        assert done.returncode == 0, done.stderr
-        (folder / f"{command[0]}.log").write_text(done.stderr)
+    """A build folder with a whole release, made with the preset quick; not to be changed.
+
+    Of the processes that run tests the first one makes it, and the others wait.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "release" / "build"
+    with FileLock(f"{folder.parent}.lock"):
+        if not (folder.parent / "whole").exists():
+            for command in (["train", "--preset", "quick"], ["evaluate"], ["card"]):
+                done = run_training(*command, "--build", folder)
+                assert done.returncode == 0, done.stderr
+                (folder / f"{command[0]}.log").write_text(done.stderr)
+            (folder.parent / "whole").touch()
     return folder
 
 

