@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from space.reader import Classifier, Release, ReleaseError
 from training import corruptions, redraw
 from training.breakdown import by_drawing, mean_confidence, reliability, share
 from training.config import REFERENCE
-from training.data import CLASSES, Digits, Split
+from training.data import CLASSES, Digits
 from training.export import TRAIN_COMMAND, load_network, predict
 from training.figures import draw_figures
 from training.golden import record_golden
@@ -75,16 +76,18 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         np.savez_compressed(
             folder / "predictions.npz", probabilities=probabilities, labels=digits.test.labels
         )
-    validated = predict(classifier, digits.validation.images)
-    refusal = measure_refusal(classifier, digits, validated, probabilities)
-    classifier.threshold = refusal["threshold"]
-    measured = {
-        "test": score_fully(probabilities, digits.test.labels),
-        "redrawn": score_redrawn(classifier, digits.test),
-        "corruptions": corruptions.measure(classifier, digits.test),
-        "validation": score_fully(validated, digits.validation.labels),
-        "refusal": refusal,
-    }
+    with ThreadPoolExecutor(1) as meanwhile:  # it takes longest, in processes of its own
+        redrawn = meanwhile.submit(see_redrawn, digits.test.images)
+        validated = predict(classifier, digits.validation.images)
+        refusal = measure_refusal(classifier, digits, validated, probabilities)
+        classifier.threshold = refusal["threshold"]
+        measured = {
+            "test": score_fully(probabilities, digits.test.labels),
+            "validation": score_fully(validated, digits.validation.labels),
+            "refusal": refusal,
+            "corruptions": corruptions.measure(classifier, digits.test),
+            "redrawn": score_redrawn(classifier, redrawn.result(), digits.test.labels),
+        }
     with writing(folder):
         draw_figures(folder / "figures", digits, probabilities, measured, history["curves"])
     record_golden(folder / "golden", classifier, digits.validation)
@@ -109,16 +112,18 @@ def trained_on(build: Path) -> str:
     return str(history["config"]["dataset"])
 
 
-def score_redrawn(classifier: Classifier, split: Split) -> dict[str, Any]:
+def score_redrawn(
+    classifier: Classifier, seen: NDArray[np.uint8], labels: NDArray[np.uint8]
+) -> dict[str, Any]:
     """Score digits drawn again on a canvas, at any place and size, with any pen."""
-    probabilities = predict(classifier, see_redrawn(split.images))
-    scores = score(probabilities, split.labels)
+    probabilities = predict(classifier, seen)
+    scores = score(probabilities, labels)
     kept = ("n", "accuracy", "accuracy_interval", "confusion_matrix")
-    right = probabilities.argmax(1) == split.labels
+    right = probabilities.argmax(1) == labels
     return {
         "version": redraw.VERSION,
         **{name: scores[name] for name in kept},
-        "by_digit": [share(right[split.labels == digit]) for digit in range(CLASSES)],
+        "by_digit": [share(right[labels == digit]) for digit in range(CLASSES)],
         "by": by_drawing(right),
     }
 

@@ -352,7 +352,7 @@ def ink_on_flat_paper(grey: Grey) -> Ink | None:
     solid = strength >= INK_LEVEL
     if not is_drawing(np.abs(difference) < FLAT, strength, solid):
         return None
-    labels, areas, _ = find_parts(solid)
+    labels, areas = find_parts(solid)
     specks = areas < SPECK_SHARE * areas.max()
     if specks.any():
         strength[solid & specks[labels - 1]] = 0
@@ -466,7 +466,8 @@ def find_digit(contrast: Grey, level: float) -> tuple[float, NDArray[np.bool_], 
         else is as strong.
     """
     solid = contrast > level
-    labels, _, boxes = find_parts(solid)
+    labels, _ = find_parts(solid)
+    boxes = find_boxes(labels)
     height, width = contrast.shape
     free = (boxes > 0).all(1) & (boxes[:, 2] < width) & (boxes[:, 3] < height)
     strengths = np.bincount(labels[solid], contrast[solid] ** 3, len(boxes) + 1)[1:] * free
@@ -488,19 +489,20 @@ def gaps(boxes: NDArray[np.int64], main: NDArray[np.int64]) -> NDArray[np.float6
     return away
 
 
-def find_parts(
-    solid: NDArray[np.bool_],
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+def find_parts(solid: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Number the connected parts of the ink.
 
     Returns:
-        (height, width) the part's number from 1, or 0; (n,) its area in pixels; (n, 4) its left,
-        top, right and bottom edge.
+        (height, width) the part's number from 1, or 0; (n,) its area in pixels.
     """
     labels, count = ndimage.label(solid, np.ones((3, 3)))
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    return labels, np.bincount(labels.ravel(), minlength=count + 1)[1:]
+
+
+def find_boxes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return (n, 4) the left, top, right and bottom edge of each numbered part."""
     boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
-    return labels, areas, np.array(boxes, np.int64).reshape(-1, 4)
+    return np.array(boxes, np.int64).reshape(-1, 4)
 
 
 def bring_pen_near_mnists(digit: Grey) -> tuple[Grey, float]:
