@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from space.reader import preprocessing
-from tests.conftest import PARAMETERS, run_training
+from tests.conftest import PARAMETERS
 from training import gate
 from training.data import Digits
 from training.gate import is_whole
@@ -140,17 +140,13 @@ def test_a_release_scored_with_another_reader_is_not_whole(
     assert not is_whole(model_dir)
 
 
-def test_a_truncated_model_file_is_one_clear_line(model_dir: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(model_dir, tmp_path / "model")
-    shutil.copytree(model_dir.parent / "training", tmp_path / "training")
-    file = folder / "model.tflite"
+def test_a_truncated_model_file_is_one_clear_line(
+    model_dir: Path, tmp_path: Path, few_digits: Digits
+) -> None:
+    file = shutil.copytree(model_dir, tmp_path / "model") / "model.tflite"
     file.write_bytes(file.read_bytes()[:20_000])
-    done = run_training("evaluate", "--build", tmp_path)
-    assert done.returncode == 1
-    error = done.stderr.splitlines()[-1]
-    assert error.startswith("error: ") and "is damaged" in error
-    assert "python -m training train" in error
-    assert "Traceback" not in done.stderr
+    with pytest.raises(MetricsError, match=r"is damaged.*python -m training train"):
+        evaluate_release(tmp_path, few_digits)
 
 
 def test_scoring_that_fails_leaves_no_numbers_of_another_model(
@@ -159,10 +155,10 @@ def test_scoring_that_fails_leaves_no_numbers_of_another_model(
     folder = shutil.copytree(model_dir, tmp_path / "model")
 
     def fail(*_: object) -> None:
-        raise StageError("no figures")
+        raise StageError("no numbers")
 
-    monkeypatch.setattr("training.metrics.draw_figures", fail)
-    with pytest.raises(StageError, match="no figures"):
+    monkeypatch.setattr("training.metrics.measure_refusal", fail)
+    with pytest.raises(StageError, match="no numbers"):
         evaluate_release(tmp_path, few_digits)
     assert not is_whole(folder)
     assert not (folder / "metrics.json").exists() and not (folder / "README.md").exists()

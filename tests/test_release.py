@@ -278,6 +278,7 @@ def test_of_two_releases_at_the_same_moment_one_wins_and_the_other_says_so(
     assert not (lost / "published.json").exists()
 
 
+@pytest.mark.slow  # a whole release, watched
 def test_a_token_is_seen_nowhere_but_by_the_hub(build: Path, tmp_path: Path) -> None:
     planted = "hf_" + "Planted7" * 4
     seen: list[str] = []

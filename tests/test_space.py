@@ -86,6 +86,7 @@ def wait_for(url: str, status: int) -> httpx.Response:
     raise TimeoutError(url)
 
 
+@pytest.mark.slow  # it waits for a Hub that is down, and then starts twice
 def test_a_space_waits_for_the_hub_once_and_then_starts_without_it(
     alone: Path, model_dir: Path, tmp_path: Path
 ) -> None:

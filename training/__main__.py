@@ -125,17 +125,18 @@ def add_command(
     return command
 
 
-# Each imports what it needs: TensorFlow takes seconds, and --help should not.
+# Each imports what it needs: TensorFlow takes seconds, --help and errors in what is given do not.
 
 
 def run_train(options: argparse.Namespace) -> None:
     """Train and export."""
     from training.data import load_digits
-    from training.export import export
-    from training.train import train
 
     config = replace(PRESETS[options.preset], seed=options.seed, dataset=options.dataset)
     digits = load_digits(config.dataset)
+    from training.export import export
+    from training.train import train
+
     train(config, digits, options.build)
     export(options.build, digits.test.images)
 
@@ -151,9 +152,11 @@ def run_evaluate(options: argparse.Namespace) -> None:
     """Score the export."""
     from training.card import headline
     from training.data import load_digits
-    from training.metrics import evaluate_release, trained_on
+    from training.prepare import trained_on
 
     digits = load_digits(trained_on(options.build))
+    from training.metrics import evaluate_release
+
     print(headline(evaluate_release(options.build, digits)))
 
 

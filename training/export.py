@@ -15,10 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from space.reader import Classifier, Release, preprocessing
-from training.stage import StageError, fresh_folder, read_json, require, write_json
+from training.stage import (
+    TRAIN_COMMAND,
+    StageError,
+    fresh_folder,
+    read_json,
+    require,
+    write_json,
+)
 
 BATCH = 500
-TRAIN_COMMAND = "python -m training train"
 TOLERANCE = 1e-5  # of a probability, between the forms of one model
 
 

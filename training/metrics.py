@@ -26,13 +26,14 @@ from training import corruptions, redraw
 from training.breakdown import by_drawing, mean_confidence, reliability, share
 from training.config import REFERENCE
 from training.data import CLASSES, Digits
-from training.export import TRAIN_COMMAND, load_network, predict
+from training.export import load_network, predict
 from training.figures import draw_figures
 from training.golden import record_golden
 from training.intervals import resampled_intervals, wilson_interval
 from training.redraw import see_redrawn
 from training.refusal import measure_refusal
 from training.stage import (
+    TRAIN_COMMAND,
     StageError,
     describe_files,
     read_json,
@@ -104,12 +105,6 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
     }
     write_json(folder / "metrics.json", metrics)
     return metrics
-
-
-def trained_on(build: Path) -> str:
-    """Return the dataset that the exported model was trained on: it is scored on the same."""
-    history = read_json(build / "training" / "history.json", TRAIN_COMMAND)
-    return str(history["config"]["dataset"])
 
 
 def score_redrawn(

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from training.config import PRESETS
-from training.stage import read_json
+from training.stage import TRAIN_COMMAND, read_json
 
 # The stages are imported where they are needed: where all is done, TensorFlow is not loaded, and
 # the Hub's libraries, which read HF_ENDPOINT when first imported, may have to wait for a rehearsal.
@@ -37,7 +37,7 @@ def prepare(build: Path, preset: str | None = None) -> None:
         return
     from training.data import load_digits
     from training.export import export
-    from training.metrics import evaluate_release, trained_on
+    from training.metrics import evaluate_release
     from training.train import train
 
     if trained == wanted:
@@ -57,5 +57,15 @@ def trained_preset(build: Path) -> str | None:
     history = build / "training" / "history.json"
     if not history.exists():
         return None
-    preset: str = read_json(history, "python -m training train")["config"]["preset"]
+    preset: str = read_json(history, TRAIN_COMMAND)["config"]["preset"]
     return preset
+
+
+def trained_on(build: Path) -> str:
+    """Return the dataset that the build folder's network was trained on: it is scored on the same.
+
+    Raises:
+        StageError: If there is no network.
+    """
+    history = read_json(build / "training" / "history.json", TRAIN_COMMAND)
+    return str(history["config"]["dataset"])

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+TRAIN_COMMAND = "python -m training train"  # what makes that which the other stages need
+
 
 class StageError(RuntimeError):
     """A stage cannot go on; the message says what was found and what to do."""
