@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from training import augmentation
-from training.augmentation import distort, pen_ink, strengths
+from training.augmentation import bars, damage, distort, pen_ink, strengths
 from training.handwriting import OUTLINE, UNIT
 
 DOT = np.zeros((500, 28, 28, 1), np.uint8)
@@ -62,3 +62,34 @@ def test_a_right_turn_is_the_same_for_every_pixel(monkeypatch: pytest.MonkeyPatc
     assert centres(turned) == pytest.approx(centres(bar), abs=0.1), "it turns about the middle"
     lean = [np.polyfit(*np.nonzero(image[..., 0] > 127), 1)[0] for image in turned]
     assert np.abs(np.arctan(lean)).max() == pytest.approx(augmentation.ROTATION, rel=0.15)
+
+
+def test_a_share_of_a_batch_is_damaged_in_four_ways_and_the_rest_is_as_it_was() -> None:
+    images = tf.constant(DOT, tf.float32)
+    first, again, other = (
+        damage(images, 0.4, tf.constant(seed)).numpy() for seed in ([1, 2], [1, 2], [1, 3])
+    )
+    assert (first == again).all() and (first != other).any()
+    assert (first[200:] == DOT[200:]).all()
+    assert first.min() >= 0 and first.max() <= 255
+    damaged = first[:200, ..., 0]
+    less = (damaged < DOT[:200, ..., 0]).any((1, 2)) & (damaged[:, :3, :3] == 0).all((1, 2))
+    even = (damaged.std(1).max(1) < 60) | (damaged.std(2).max(1) < 60)
+    assert 0.05 < less.mean() < 0.35, "some lose ink and gain none"
+    assert 0.5 < (damaged[:, :4] > 0).any((1, 2)).mean() < 0.95 and even.any()
+    assert (damage(images, 0.0, tf.constant([1, 2])).numpy() == DOT).all()
+
+
+def test_bars_are_three_or_four_pixels_wide_and_lie_either_way() -> None:
+    draws = tf.random.stateless_uniform((200, 3, 1, 1, 1), [0, 0])
+    laid = bars(*tf.unstack(draws, axis=1)).numpy()[..., 0]
+    assert set(laid.ravel()) == {0.0, 1.0}
+    upright = (laid == laid[:, :1]).all((1, 2))
+    assert 60 < upright.sum() < 140
+    widths = {
+        len(run)
+        for row in laid[upright, 0]
+        for run in "".join(map(str, map(int, row))).strip("1").split("0")
+        if run
+    }
+    assert widths == {3, 4}

@@ -49,7 +49,7 @@ def test_a_style_changes_many_but_not_all(digit: int, mnist: dict[str, NDArray[n
     rng, changed = np.random.default_rng(0), 0
     images = mnist["train_images"][mnist["train_labels"] == digit][:100]
     for image in images:
-        path = dense(trace(image))
+        path = dense(trace(image), rng)
         changed += len(STYLES[digit](path, rng)) != len(path)
     assert 10 < changed < 90
 
@@ -60,6 +60,6 @@ def test_any_digit_can_be_written_by_any_hand(
     mnist: dict[str, NDArray[np.uint8]], label: int, seed: int, row: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    path = write(dense(trace(mnist["train_images"][row])), label, rng)
+    path = write(dense(trace(mnist["train_images"][row]), rng), label, rng)
     assert np.isfinite(path).all()
     assert depths(path, label, rng).max() > OUTLINE + UNIT / 2

@@ -1,4 +1,4 @@
-"""Distortions of training images: what hands do and MNIST's 60,000 digits only sample.
+"""Distortions of training images: what hands do and MNIST's 60,000 digits only sample; and damage.
 
 Works on whole batches inside the input pipeline; imports TensorFlow.
 """
@@ -9,6 +9,7 @@ import math
 
 import tensorflow as tf
 
+from training.data import SIDE
 from training.handwriting import OUTLINE, UNIT
 
 ROTATION = math.radians(12)  # each is the largest distortion to either side
@@ -23,6 +24,11 @@ EDGE = 1.1  # pixels in which ink fades into paper, as after the reader's area a
 UNDISTORTED = 0.15  # share of the images
 FADING = 0.4  # share of a cycle, its end, in which distortions grow weaker
 WEAKEST = 0.2  # of their strength is left at the end
+
+# What scans and photographs do to a digit, each up to the strongest that still shows it.
+STRIPES, VEIL, NOISE = 200.0, 0.7, 100.0  # grey values, share of white, standard deviation
+WIPED = (2.0, 5.0)  # pixels, half the side of a square
+WIPED_PLACES = (6.0, 22.0)  # of its middle, across and down
 
 
 def strengths(count: tf.Tensor, progress: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -92,3 +98,56 @@ def random_transforms(strength: tf.Tensor, side: int, seed: tf.Tensor) -> tf.Ten
     y = middle * (1 - c - d) + down * SHIFT
     zero = tf.zeros_like(a)
     return tf.stack([a, b, x, c, d, y, zero, zero], axis=1)
+
+
+def damage(images: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+    """Damage the first images of a batch: stripes, a veil, a square wiped out, or noise.
+
+    Args:
+        images: (n, 28, 28, 1) float32, 0 to 255, in random order.
+        share: How many of them, 0 to 1.
+        seed: (2,) integers; the same seed gives the same damage.
+
+    Returns:
+        (n, 28, 28, 1) float32, 0 to 255.
+    """
+    count = tf.cast(share * tf.cast(tf.shape(images)[0], tf.float32), tf.int32)
+    whole = images[:count]
+    draws = tf.random.stateless_uniform((count, 5, 1, 1, 1), seed)
+    kind, strength, *places = tf.unstack(draws, axis=1)
+    noise = tf.random.stateless_normal(tf.shape(whole), seed + 1)
+    ways = (
+        whole + STRIPES * strength * bars(*places),
+        veiled(whole, VEIL * strength, seed + 2),
+        wiped(whole, strength, *places[:2]),
+        whole + NOISE * strength * noise,
+    )
+    chosen = tf.cast(kind * len(ways), tf.int32)
+    damaged = tf.add_n([tf.where(chosen == number, way, 0.0) for number, way in enumerate(ways)])
+    return tf.concat([tf.clip_by_value(damaged, 0.0, 255.0), images[count:]], 0)
+
+
+def bars(width: tf.Tensor, offset: tf.Tensor, way: tf.Tensor) -> tf.Tensor:
+    """Return bars, 0 or 1, three or four pixels wide; each draw is (n, 1, 1, 1), 0 to 1."""
+    pixels = 3.0 + tf.floor(2 * width)
+    along = tf.reshape(tf.range(SIDE, dtype=tf.float32), (1, 1, -1, 1))
+    upright = tf.math.floormod(tf.floor((along + 2 * pixels * offset) / pixels), 2.0)
+    return tf.where(way < 0.5, upright, tf.transpose(upright, (0, 2, 1, 3)))
+
+
+def veiled(images: tf.Tensor, share: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draw an uneven veil over images, of white up to a share (n, 1, 1, 1)."""
+    coarse = tf.random.stateless_uniform((tf.shape(images)[0], 5, 5, 1), seed)
+    white = share * tf.image.resize(coarse, (SIDE, SIDE))
+    return (1.0 - white) * images + 255.0 * white
+
+
+def wiped(images: tf.Tensor, strength: tf.Tensor, down: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Wipe out a square of each image, larger with strength; each draw is (n, 1, 1, 1)."""
+    least, most = WIPED
+    low, high = WIPED_PLACES
+    half = least + strength * (most - least)
+    along = tf.range(SIDE, dtype=tf.float32) + 0.5
+    rows = tf.abs(tf.reshape(along, (1, -1, 1, 1)) - low - (high - low) * down) < half
+    columns = tf.abs(tf.reshape(along, (1, 1, -1, 1)) - low - (high - low) * right) < half
+    return tf.where(rows & columns, 0.0, images)

@@ -33,6 +33,7 @@ class Config:
         label_smoothing: Share of the target spread over all classes, 0 to 1.
         steps_per_call: Steps that TensorFlow takes by itself before Keras looks on again.
         augment: Whether training images are distorted.
+        damaged: Share of each batch that stripes, a veil, noise or a wiped-out square is laid over.
         handwriting: Share of each batch that is digits in other handwritings, 0 to 1.
         non_digits: Drawings of no digit to train on, as a share of the digits.
         traced: How many training digits these are made from; all, if there are fewer.
@@ -53,9 +54,10 @@ class Config:
     label_smoothing: float = 0.1
     steps_per_call: int = 45
     augment: bool = True
+    damaged: float = 0.0
     handwriting: float = 0.0
-    traced: int = 20_000
-    hands: int = 3
+    traced: int = 60_000
+    hands: int = 1
     non_digits: float = 0.0
     seed: int = 0
     dataset: str = MNIST
@@ -94,14 +96,17 @@ def repository(variable: str) -> str:
 
 
 PRESETS = {
-    "quick": Config("quick", epochs=2, handwriting=0.25, traced=2_500, non_digits=0.12),
+    "quick": Config(
+        "quick", epochs=2, handwriting=0.25, traced=2_500, hands=3, non_digits=0.12, damaged=0.03
+    ),
     "release": Config(
         "release",
-        epochs=12,
-        adapting_epochs=8,
-        adapted_share=0.75,
+        epochs=11,
+        adapting_epochs=9,
+        adapted_share=0.9,
         handwriting=0.4,
         non_digits=0.05,
+        damaged=0.03,
     ),
     # The article's recipe, for comparison: Adam at its default rate on the images as they are.
     "baseline": Config(

@@ -21,7 +21,7 @@ from training.redraw import FINER, Strokes, smooth, trace
 UNIT = 60  # steps of depth per pixel
 OUTLINE = 128  # the depth at the ink's edge; 0 is farther outside than any pen reaches
 PEN_RADIUS = (0.75, 1.45)  # pixels, about what the reader leaves of any pen
-STEADY = 16  # rounds of smoothing
+STEADY = (2, 16)  # rounds of smoothing
 CLOSED = 0.3  # share of paths whose narrow gaps run full, as with a bold pen
 GAP = (0.8, 2.2)  # pixels: half of the widest gap that does
 
@@ -48,17 +48,17 @@ def vary(
 ) -> NDArray[np.uint8]:
     """Give one digit its handwritings: (variants, 28, 28)."""
     rng = np.random.default_rng([seed, row])
-    path = dense(trace(image))
-    hands = (write(path, label, rng) for _ in range(variants))
+    strokes = trace(image)
+    hands = (write(dense(strokes, rng), label, rng) for _ in range(variants))
     return np.stack([depths(hand, label, rng) for hand in hands])
 
 
-def dense(strokes: Strokes) -> Points:
-    """Draw a path as smoothly as hands do; add the middle of each edge, lest stretching open gaps.
+def dense(strokes: Strokes, rng: np.random.Generator) -> Points:
+    """Draw a path with a steady hand or less so; add each edge's middle, lest stretching open gaps.
 
-    What wavers is a traced digit: the network would learn it as a drawing's mark.
+    What always wavers is a traced digit: the network would learn it as a drawing's mark.
     """
-    points = smooth(strokes.points, strokes.edges, STEADY)
+    points = smooth(strokes.points, strokes.edges, int(rng.integers(*STEADY)))
     starts, ends = strokes.edges.T
     return np.concatenate([points, (points[starts] + points[ends]) / 2])
 
@@ -116,10 +116,16 @@ def one(path: Points, rng: np.random.Generator) -> Points:
         return path
     top, bottom = path[path[:, 1].argmin()], path[path[:, 1].argmax()]
     stem = np.arctan2(*(bottom - top))  # from straight down, to the right
-    angle = max(min(stem, 0.3) - rng.uniform(0.15, 0.95), -rng.uniform(0.85, 1.25))  # or it is a 7
-    end = top + rng.uniform(0.18, 0.75) * height * np.array([np.sin(angle), np.cos(angle)])
-    parts = [path]
-    if rng.random() < 0.9:
+    parts, kind = [path], rng.random()
+    if kind < 0.2:  # close to the stem, and often back to it: no 4 and no 9
+        angle = stem - rng.uniform(0.03, 0.25)
+        end = top + rng.uniform(0.3, 0.8) * height * np.array([np.sin(angle), np.cos(angle)])
+        bulge = rng.uniform((-0.12, -0.05), (-0.02, 0.05)) * height
+        parts.append(curve(top, (top + end) / 2 + bulge, end))
+    elif kind < 0.9:
+        # or it is a 7
+        angle = max(min(stem, 0.3) - rng.uniform(0.15, 0.95), -rng.uniform(0.85, 1.25))
+        end = top + rng.uniform(0.18, 0.75) * height * np.array([np.sin(angle), np.cos(angle)])
         parts.append(curve(top, (top + end) / 2 + rng.normal(0, 0.02 * height, 2), end))
     if rng.random() < 0.2:
         parts.append(bar(bottom, rng.uniform(1.5, 6, 2), rng.uniform(-0.2, 0.2)))
@@ -133,8 +139,10 @@ def seven(path: Points, rng: np.random.Generator) -> Points:
     low, height = path[:, 1].min(), np.ptp(path[:, 1])
     level = low + rng.uniform(0.4, 0.8) * height
     stem = path[np.abs(path[:, 1] - level).argmin()]
-    reach = rng.uniform(1.5, (6, 8.5))
-    return np.concatenate([path, bar(stem, reach, rng.uniform(-0.4, 0.3))])
+    left, right = rng.uniform(1.5, (6, 8.5))
+    slope = rng.uniform(-0.4, 0.3)
+    start, end = stem - [left, slope * left], stem + [right, slope * right]
+    return np.concatenate([path, curve(start, stem + rng.normal(0, 1, 2), end)])
 
 
 def zero(path: Points, rng: np.random.Generator) -> Points:
@@ -171,6 +179,23 @@ def three(path: Points, rng: np.random.Generator) -> Points:
     end = start + rng.uniform((-0.1, 0.05), (0.15, 0.2)) * height
     turn = (start + end) / 2 + rng.normal(0, 0.03 * height, 2)
     return np.concatenate([path, curve(start, turn, end)])
+
+
+def eight(path: Points, rng: np.random.Generator) -> Points:
+    """Leave an eight open where the pen sets off and ends, or let it swing out there."""
+    if rng.random() < 0.6:
+        return path
+    height = np.ptp(path[:, 1])
+    upper = np.flatnonzero(path[:, 1] < path[:, 1].min() + 0.45 * height)
+    slant = rng.uniform(0.2, 1)
+    start = path[upper[(path[upper] @ [slant, -1]).argmax()]]
+    away = np.hypot(*(path - start).T)
+    kept = path[away > rng.uniform(0.1, 0.26) * height]
+    if rng.random() < 0.5 or len(kept) < 2:
+        return kept if len(kept) > len(path) / 2 else path
+    nearest = kept[np.hypot(*(kept - start).T).argmin()]
+    end = nearest + rng.uniform((0.05, -0.3), (0.4, 0.0)) * height
+    return np.concatenate([kept, curve(nearest, (nearest + end) / 2, end)])
 
 
 def nine(path: Points, rng: np.random.Generator) -> Points:
@@ -239,4 +264,4 @@ def curve(start: Points, turn: Points, end: Points) -> Points:
     return (1 - t) ** 2 * start + 2 * t * (1 - t) * turn + t**2 * end
 
 
-STYLES = {0: zero, 1: one, 3: three, 4: four, 5: five, 7: seven, 9: nine}
+STYLES = {0: zero, 1: one, 3: three, 4: four, 5: five, 7: seven, 8: eight, 9: nine}

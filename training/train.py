@@ -20,7 +20,7 @@ from keras import ops
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from training.augmentation import distort, pen_ink, strengths
+from training.augmentation import damage, distort, pen_ink, strengths
 from training.calibration import calibrate
 from training.config import Config
 from training.data import Digits, Split
@@ -273,7 +273,7 @@ def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Datas
         moved = distort(mixed, strength, seed + 3)
         inked = tf.where(place, pen_ink(moved, strength, seed + 4), moved)
         meant = tf.where(drawn[:, None], tf.gather(drawn_targets, hands), tf.gather(targets, rows))
-        return inked, meant
+        return damage(inked, config.damaged, seed + 5), meant
 
     batches = rows.batch(config.batch_size).repeat()
     pipeline = tf.data.Dataset.zip(batches, seeds, tf.data.Dataset.range(steps))

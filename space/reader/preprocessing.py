@@ -38,8 +38,10 @@ FLAT = 3 / 255  # how far one level of a drawing may stray, by JPEG or a browser
 CLEAR = 0.5  # of a drawing is clear paper or full ink; the rest is edges, blurred ones too
 CLEAR_SIDE = 0.8  # of each side; noise that black or white cuts off leaves half
 CROSSED_SIDE = 0.45  # of a side may be ink; stripes and noise cover half
+DARK_SIDES = 0.25  # of the border is dark, and stripes, fog or noise may have lit the rest
 SPECK_SHARE = 0.01  # of the largest part's ink; a smaller part of a drawing is a speck
 
+SMALLEST = 2 * DIGIT_BOX  # pixels; on fewer, a stroke is as wide as what light does to paper
 COARSE_SIDE = 200  # of the image on which light and paper are estimated
 WIDEST_STROKE = 0.16  # of the picture's shorter side
 SURROUNDINGS = 0.25  # of the picture's shorter side
@@ -182,9 +184,9 @@ def normalize(image: Image.Image | bytes | str | Path) -> Normalized:
 
 
 def as_it_is(grey: Grey, reduction: float) -> Normalized:
-    """Take the whole image as the digit, its border being dark: nothing better is known."""
+    """Take the whole image as the digit, on black where a part of its border is dark."""
     height, width = grey.shape
-    inverted = float(np.median(np.concatenate(sides(grey)))) > 0.5
+    inverted = float(np.quantile(np.concatenate(sides(grey)), DARK_SIDES)) > 0.5
     pixels = resize(1 - grey if inverted else grey, (SIDE, SIDE))
     return Normalized(
         pixels=np.rint(255 * pixels).astype(np.uint8),
@@ -385,6 +387,8 @@ def ink_on_uneven_paper(grey: Grey) -> Ink | None:
     Raises:
         EmptyDrawingError: If nothing differs from the paper.
     """
+    if min(grey.shape) < SMALLEST:
+        return None
     coarse = scale_to(COARSE_SIDE, grey)
     inverted = is_ink_dark(coarse)
     contrast = contrast_to_paper(grey, coarse, inverted)
