@@ -5,9 +5,12 @@ from PIL import Image
 
 from space.reader import Classifier, Release
 from training import corruptions
+from training.card import worse_than
+from training.config import REFERENCE
 from training.corruptions import KINDS, LEVELS, choose_rows, corrupt, measure, see_both
 from training.data import Digits, Split
 from training.redraw import see_normalized
+from training.stage import read_json
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,3 +83,11 @@ def test_what_hides_the_paper_is_left_to_the_model(
     rows = range(60)
     pairs = [see_both(mnist["test_images"][row], kind, 5, row) for row in rows]
     assert np.mean([(seen == raw).all() for seen, raw in pairs]) > 0.9
+
+
+def test_damage_makes_the_release_err_half_as_often_as_the_baseline() -> None:
+    trained = read_json(REFERENCE, "make reference")["training"]
+    release, baseline = (trained[preset]["corruptions"] for preset in ("release", "baseline"))
+    assert release["normalized"]["mean_error"] <= baseline["raw"]["mean_error"] / 2
+    # what is left of a digit is scaled and centred like a whole one: read as it is, it errs less
+    assert set(worse_than(release, baseline)) <= {"occlusion"}
