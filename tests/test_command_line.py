@@ -22,6 +22,10 @@ SAYS = {
     "no such command": (["trian"], "invalid choice: 'trian'.*train"),
     "no command": ([], "required: COMMAND.*--help"),
     "no such dataset": (["train", "--dataset", "nowhere"], "neither a folder nor a Hub id"),
+    "no such release": (
+        ["train", "--preset", "quick", "--from", "nowhere", "--build", "{tmp}"],
+        "nowhere is neither a folder with model.keras nor a release.*--from your-name/digits",
+    ),
     "nothing trained": (["evaluate", "--build", "{tmp}"], "not there.*python -m training train"),
     "nothing scored": (["card", "--build", "{tmp}"], "not there.*python -m training evaluate"),
     "unwritable build folder": (

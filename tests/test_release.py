@@ -38,6 +38,7 @@ from training.publish import hash_sources, publish
 from training.redraw import trace
 from training.rollback import or_put_back, roll_back
 from training.stage import StageError, describe_files
+from training.start import find_network
 from training.verify import (
     VerifyError,
     ask_for,
@@ -625,6 +626,14 @@ def test_a_hub_that_fails_is_not_taken_for_the_space(
     with pytest.raises(RefusedError, match="HTTP 503"), or_put_back(SPACE):
         verify(here.build, SPACE)
     assert here.commits("space", SPACE) == before
+
+
+def test_a_published_release_is_there_to_go_on_from(here: Release) -> None:
+    (version,) = here.tags()
+    found = find_network(f"{MODEL}@{version}")
+    assert found.read_bytes() == (here.build / "model" / "model.keras").read_bytes()
+    with pytest.raises(StageError, match=r"v1999\.01\.01\.1 is neither a folder with model.keras"):
+        find_network(f"{MODEL}@v1999.01.01.1")
 
 
 def test_a_space_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

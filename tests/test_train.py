@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from training.callbacks import OneCycle
 from training.config import PRESETS, Config
 from training.data import Digits, Split
+from training.model import build_baseline
 from training.stage import read_json
-from training.train import OneCycle, TrainingError, distorted_batches, fit, train
+from training.train import TrainingError, distorted_batches, fit, train, validate
 
 TINY = Config("tiny", epochs=1, batch_size=64)
 
@@ -39,6 +41,19 @@ def test_the_same_seed_gives_the_same_weights(few_digits: Digits) -> None:
     assert (weights[0] != weights[2]).any()
 
 
+def test_of_several_seeds_that_which_reads_most_validation_digits_is_kept(
+    few_digits: Digits, tmp_path: Path
+) -> None:
+    model = train(replace(TINY, epochs=2, seed=3), few_digits, tmp_path, seeds=3)
+    history = read_json(tmp_path / "training" / "history.json", "")
+    seeds = history["seeds"]
+    assert len(seeds["values"]) == 3
+    assert validate(model, few_digits.validation)[0] == max(seeds["values"])
+    assert seeds["values"][history["config"]["seed"] - 3] == max(seeds["values"])
+    assert seeds["mean"] == pytest.approx(np.mean(seeds["values"]))
+    assert seeds["interval"][0] < seeds["mean"] < seeds["interval"][1]
+
+
 def test_adapting_leaves_a_blend_of_the_weights_before_and_after(few_digits: Digits) -> None:
     class Seen(keras.callbacks.Callback):  # type: ignore[misc]
         epochs: list[list[np.ndarray]] = []
@@ -53,6 +68,25 @@ def test_adapting_leaves_a_blend_of_the_weights_before_and_after(few_digits: Dig
         assert (old != one).any() and (one != other).any()
         np.testing.assert_allclose(left, 0.3 * old + 0.35 * (one + other), rtol=1e-4, atol=1e-5)
     # but for the last layer, which the temperature divides
+
+
+def test_a_release_is_fine_tuned_and_stays_what_it_was(few_digits: Digits, model_dir: Path) -> None:
+    few = replace(
+        few_digits, train=Split(few_digits.train.images[:64], few_digits.train.labels[:64])
+    )
+    _, anew = fit(TINY, few)
+    before = (model_dir / "model.keras").read_bytes()
+    model, tuned = fit(TINY.going_on_from(str(model_dir)), few)
+    assert tuned["curves"]["val_accuracy"][-1] > 0.9 > anew["curves"]["val_accuracy"][-1]
+    released = keras.saving.load_model(model_dir / "model.keras").get_weights()
+    assert any((old != new).any() for old, new in zip(released, model.get_weights(), strict=True))
+    assert (model_dir / "model.keras").read_bytes() == before
+
+
+def test_another_network_is_not_gone_on_from(few_digits: Digits, tmp_path: Path) -> None:
+    build_baseline().save(tmp_path / "model.keras")
+    with pytest.raises(TrainingError, match="another network.*leave out --from"):
+        fit(TINY.going_on_from(str(tmp_path)), few_digits)
 
 
 def test_each_epoch_brings_every_image_in_another_order_and_form() -> None:

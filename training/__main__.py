@@ -65,10 +65,24 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", choices=PRESETS, default="release", help="default: release")
     train.add_argument("--seed", type=int, default=0, help="default: 0")
     train.add_argument(
+        "--seeds",
+        type=count,
+        default=1,
+        metavar="K",
+        help="train K networks, with seeds from --seed on, and keep the best on validation digits",
+    )
+    train.add_argument(
         "--dataset",
         default=MNIST,
         metavar="ID",
         help=f"Hub id or folder with columns image and label; default: {MNIST}",
+    )
+    train.add_argument(
+        "--from",
+        dest="start",
+        default="",
+        metavar="RELEASE",
+        help="fine-tune a release: Hub id, with @version if pinned, or a folder",
     )
     prepare = add_command(
         commands, "prepare", run_prepare, "train, evaluate and card; nothing where that is done"
@@ -102,6 +116,13 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def count(text: str) -> int:
+    """Read how many: 1 or more."""
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
 def add_command(
     commands: argparse._SubParsersAction[Parser],
     name: str,
@@ -133,11 +154,13 @@ def run_train(options: argparse.Namespace) -> None:
     from training.data import load_digits
 
     config = replace(PRESETS[options.preset], seed=options.seed, dataset=options.dataset)
+    if options.start:
+        config = config.going_on_from(options.start)
     digits = load_digits(config.dataset)
     from training.export import export
     from training.train import train
 
-    train(config, digits, options.build)
+    train(config, digits, options.build, options.seeds)
     export(options.build, digits.test.images)
 
 

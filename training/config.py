@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ REFERENCE = Path(__file__).parent / "reference.json"  # of the presets, by make 
 MNIST = "ylecun/mnist"
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 MNIST_REVISION = "77f3279092a1c1579b2250db8eafed0ad422088c"
+FINE_TUNING_SLOWER = 3  # times, than from nothing
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Config:
         hands: In how many handwritings each of these is written.
         seed: Fixes the weights, the order and the distortions.
         dataset: Hub id or local folder.
+        start: The release whose weights it begins with, a Hub id or local folder; none if empty.
     """
 
     preset: str
@@ -61,6 +63,11 @@ class Config:
     non_digits: float = 0.0
     seed: int = 0
     dataset: str = MNIST
+    start: str = ""
+
+    def going_on_from(self, start: str) -> Config:
+        """Return the same for a network that begins with a release's weights: in smaller steps."""
+        return replace(self, start=start, learning_rate=self.learning_rate / FINE_TUNING_SLOWER)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 Interval = tuple[float, float]
 NORMAL = 1.959964  # standard deviations to either side hold 95 %
@@ -36,6 +36,20 @@ def mean_interval(mean: float, residuals: NDArray[np.floating], n: int) -> Inter
     """
     reach = NORMAL * math.sqrt(float((residuals**2).sum())) / n
     return max(0.0, mean - reach), min(1.0, mean + reach)
+
+
+def spread(values: list[float]) -> dict[str, Any]:
+    """Return values with their mean; of two or more, deviation and the mean's 95 % interval too.
+
+    Source: Student 1908, https://doi.org/10.2307/2331554.
+    """
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return {"values": values, "mean": mean}
+    deviation = float(np.std(values, ddof=1))
+    reach = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+    interval = (max(0.0, mean - reach), min(1.0, mean + reach))
+    return {"values": values, "mean": mean, "deviation": deviation, "interval": interval}
 
 
 def resampled_intervals(

@@ -176,6 +176,7 @@ def describe_training(history: dict[str, Any]) -> dict[str, Any]:
     """Say how the network was trained, for how long, on what."""
     return {
         **history["config"],
+        "seeds": history.get("seeds"),
         "temperature": history["temperature"],
         "seconds": history["seconds"],
         "hardware": hardware(),

@@ -16,20 +16,19 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from training.augmentation import damage, distort, pen_ink, strengths
 from training.calibration import calibrate
+from training.callbacks import MeanOfEpochs, OneCycle, ProgressBar
 from training.config import Config
 from training.data import Digits, Split
 from training.handwriting import ink_depths
+from training.intervals import spread
 from training.model import BUILDERS, CLASSES, INPUT_SHAPE
 from training.non_digits import outliers
 from training.stage import StageError, fresh_folder, write_json
-
-WARM_UP = 0.25  # share of the steps in which the learning rate rises
+from training.start import load_start
 
 ADAPTING_SLOWER = 3  # times than the peak of the one cycle before it
 
@@ -40,79 +39,15 @@ class TrainingError(StageError):
     """Training cannot go on; the message says why and what to try."""
 
 
-class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
-    """Rise along a cosine to the peak, then fall along a cosine to 0.
-
-    Source: Smith and Topin 2018, https://arxiv.org/abs/1708.07120.
-    """
-
-    def __init__(self, peak: float, steps: int) -> None:
-        """Take the highest learning rate and the number of steps of the whole training."""
-        self.peak, self.steps = peak, steps
-
-    def __call__(self, step: Any) -> Any:
-        """Return the learning rate at this step."""
-        progress = ops.cast(step, "float32") / self.steps
-        rise = ops.minimum(progress / WARM_UP, 1.0)
-        fall = ops.clip((progress - WARM_UP) / (1 - WARM_UP), 0.0, 1.0)
-        return (
-            self.peak
-            * (0.5 - 0.5 * ops.cos(math.pi * rise))
-            * (0.5 + 0.5 * ops.cos(math.pi * fall))
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of `__init__`."""
-        return {"peak": self.peak, "steps": self.steps}
-
-
-class ProgressBar(keras.callbacks.Callback):
-    """One bar for the whole training, with the time left."""
-
-    def __init__(self, epochs: int, steps: int) -> None:
-        """Open a bar for so many epochs of so many steps, in one `fit` or several."""
-        super().__init__()
-        self.epochs, self.steps, self.ended = epochs, steps, 0
-        self.bar = tqdm(total=epochs * steps, unit="step", desc="Training", ncols=100)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Move the bar on."""
-        done = min(batch + 1, self.steps)  # the last of several steps at once may end beyond
-        self.bar.update(self.ended * self.steps + done - self.bar.n)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Show the validation accuracy."""
-        self.ended += 1
-        accuracy = 100 * (logs or {})["val_accuracy"]
-        self.bar.set_postfix_str(f"epoch {self.ended}/{self.epochs}, validation {accuracy:.2f} %")
-
-
-class MeanOfEpochs(keras.callbacks.Callback):
-    """Keeps the weights, with the normalisation's statistics, of each epoch's end."""
-
-    def __init__(self, first: int) -> None:
-        """Begin at the end of epoch `first`, counted from 0."""
-        super().__init__()
-        self.first = first
-        self.seen: list[list[NDArray[np.float32]]] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keep the weights."""
-        if epoch >= self.first:
-            self.seen.append(self.model.get_weights())
-
-    def weights(self) -> list[NDArray[np.float32]]:
-        """Return the mean of each of the network's arrays."""
-        return [np.mean(arrays, axis=0) for arrays in zip(*self.seen, strict=True)]
-
-
-def train(config: Config, digits: Digits, build: Path) -> keras.Model:
+def train(config: Config, digits: Digits, build: Path, seeds: int = 1) -> keras.Model:
     """Train a network and write it, with its history, to `build/training/`.
 
     Args:
         config: The run's settings.
         digits: What to fit on (train) and to watch (validation); the test split is not read.
         build: The build folder.
+        seeds: How many networks to train, from the configuration's seed on. That which reads most
+            validation digits is kept, of equals the one with the lower loss on them.
 
     Returns:
         The trained network, not compiled: without an optimizer's state.
@@ -122,10 +57,25 @@ def train(config: Config, digits: Digits, build: Path) -> keras.Model:
         StageError: If the build folder cannot be written.
     """
     with fresh_folder(build / "training") as folder:
-        model, history = fit(config, digits)
+        trained = []
+        for seed in range(config.seed, config.seed + seeds):
+            model, history = fit(replace(config, seed=seed), digits)
+            trained.append((*validate(model, digits.validation), seed, model, history))
+        *_, seed, model, history = max(trained, key=lambda one: (one[0], -one[1]))
+        history["seeds"] = spread([accuracy for accuracy, *_ in trained])
         model.save(folder / "model.keras")
-        write_json(folder / "history.json", {"config": asdict(config), **history})
+        settings = asdict(replace(config, seed=seed))
+        write_json(folder / "history.json", {"config": settings, **history})
     return model
+
+
+def validate(model: keras.Model, split: Split) -> tuple[float, float]:
+    """Return a network's accuracy on digits, 0 to 1, and its log loss."""
+    probabilities = model.predict(channel(split.images), batch_size=500, verbose=0)
+    right = probabilities[np.arange(len(split.labels)), split.labels].astype(np.float64)
+    accuracy = float((probabilities.argmax(1) == split.labels).mean())
+    log.info("Read right: %.2f %% of %d validation digits", 100 * accuracy, len(split.labels))
+    return accuracy, float(-np.log(np.maximum(right, 1e-15)).mean())
 
 
 def fit(
@@ -139,11 +89,13 @@ def fit(
         watchers: Callbacks that look on.
 
     Raises:
-        TrainingError: If the loss is no longer a number.
+        TrainingError: If the loss is no longer a number, or the release that it goes on from is
+            another network.
+        StageError: If that release cannot be had.
     """
     keras.utils.set_random_seed(config.seed)
     started = time.perf_counter()
-    model = BUILDERS[config.network]()
+    model = begin(config)
     progress = ProgressBar(config.epochs + config.adapting_epochs, steps_per_epoch(config, digits))
     if config.adapting_epochs:
         curves = learn(model, replace(config, handwriting=0.0), digits, [progress, *watchers])
@@ -162,6 +114,24 @@ def fit(
         "dataset": source | {"sizes": sizes},
     }
     return model, history
+
+
+def begin(config: Config) -> keras.Model:
+    """Build the network, with the weights of the release that it goes on from, if there is one.
+
+    Raises:
+        TrainingError: If that release is another network.
+    """
+    model = BUILDERS[config.network]()
+    if config.start:
+        try:
+            model.set_weights(load_start(config.start))
+        except ValueError as error:
+            raise TrainingError(
+                f"{config.start} is another network than training/model.py builds. "
+                "Go on from a release made with this version, or leave out --from."
+            ) from error
+    return model
 
 
 def learn(
