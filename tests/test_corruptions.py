@@ -82,7 +82,7 @@ def test_what_hides_the_paper_is_left_to_the_model(
 ) -> None:
     rows = range(60)
     pairs = [see_both(mnist["test_images"][row], kind, 5, row) for row in rows]
-    assert np.mean([(seen == raw).all() for seen, raw in pairs]) > 0.9
+    assert np.mean([(seen == raw).all() for seen, raw in pairs]) > 0.8
 
 
 def test_damage_makes_the_release_err_half_as_often_as_the_baseline() -> None:
