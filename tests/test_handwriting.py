@@ -44,6 +44,14 @@ def test_the_ink_is_as_wide_and_as_dark_as_the_reader_leaves_it(few_digits: Digi
     assert drawn.mean() == pytest.approx(read.mean(), rel=0.15)
 
 
+def test_some_hands_are_steadier_than_others(mnist: dict[str, NDArray[np.uint8]]) -> None:
+    rng, strokes = np.random.default_rng(0), trace(mnist["train_images"][0])
+    starts, ends = strokes.edges.T
+    hands = [dense(strokes, rng)[: len(strokes.points)] for _ in range(20)]
+    lengths = [np.hypot(*(hand[starts] - hand[ends]).T).sum() for hand in hands]
+    assert max(lengths) > 1.01 * min(lengths), "what wavers is a longer way"
+
+
 @pytest.mark.parametrize("digit", STYLES)
 def test_a_style_changes_many_but_not_all(digit: int, mnist: dict[str, NDArray[np.uint8]]) -> None:
     rng, changed = np.random.default_rng(0), 0

@@ -390,11 +390,12 @@ def edit(file: Path, old: str, new: str) -> None:
 
 
 @pytest.fixture
-def here(live: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
+def here(live: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Release]:
     """The same, for what is called in this process."""
     call_from_here(live.endpoint, tmp_path, monkeypatch)
     monkeypatch.setattr(deploy, "LIMIT_SECONDS", 60.0)
-    return live
+    yield live
+    httpx.post(f"{live.endpoint}/_faults", json={})  # what a test that failed has left
 
 
 def call_from_here(endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

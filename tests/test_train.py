@@ -55,7 +55,7 @@ def test_of_several_seeds_that_which_reads_most_validation_digits_is_kept(
 
 
 def test_adapting_leaves_a_blend_of_the_weights_before_and_after(few_digits: Digits) -> None:
-    class Seen(keras.callbacks.Callback):  # type: ignore[misc]
+    class Seen(keras.callbacks.Callback):
         epochs: list[list[np.ndarray]] = []
 
         def on_epoch_end(self, epoch: int, logs: object = None) -> None:

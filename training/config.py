@@ -104,7 +104,7 @@ def repository(variable: str) -> str:
 
 PRESETS = {
     "quick": Config(
-        "quick", epochs=2, handwriting=0.25, traced=2_500, hands=3, non_digits=0.12, damaged=0.03
+        "quick", epochs=2, handwriting=0.25, traced=2_500, hands=3, non_digits=0.12, damaged=3 / 128
     ),
     "release": Config(
         "release",
@@ -113,7 +113,7 @@ PRESETS = {
         adapted_share=0.9,
         handwriting=0.4,
         non_digits=0.05,
-        damaged=0.03,
+        damaged=3 / 128,
     ),
     # The article's recipe, for comparison: Adam at its default rate on the images as they are.
     "baseline": Config(
