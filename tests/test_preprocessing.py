@@ -47,6 +47,23 @@ def centre_of_mass(pixels: NDArray[np.uint8]) -> tuple[float, float]:
     return pixels.sum(1) @ places / mass, pixels.sum(0) @ places / mass
 
 
+def test_what_is_left_of_a_digit_in_mnists_form_stays_in_place(
+    mnist: dict[str, NDArray[np.uint8]],
+) -> None:
+    whole = mnist["test_images"][0]  # a seven
+    wiped = whole.copy()
+    wiped[7:13, 6:12] = 0
+    seen = normalize(Image.fromarray(wiped))
+    assert (seen.pixels == wiped).all()
+    assert seen.steps[-1] == "in MNIST's form already: left in place"
+    small = np.pad(np.asarray(Image.fromarray(whole).resize((14, 14))), 7)
+    large = np.kron(whole, np.ones((2, 2), np.uint8))
+    for other in (small, large, np.roll(whole, 5, 1)):
+        moved = normalize(Image.fromarray(other))
+        assert "scaled" in moved.steps[-1]
+        assert np.abs(np.subtract(centre_of_mass(moved.pixels), 14.5)).max() < 1
+
+
 def test_mnists_own_digits_pass_through_almost_unchanged(
     mnist: dict[str, NDArray[np.uint8]], model_dir: Path
 ) -> None:

@@ -14,6 +14,7 @@ from .classifier import (
 )
 from .explanation import Explainer, Explanation
 from .preprocessing import (
+    FORMATS,
     EmptyDrawingError,
     Normalized,
     UnreadableImageError,
@@ -23,6 +24,7 @@ from .preprocessing import (
 
 __all__ = [
     "FIGURES",
+    "FORMATS",
     "SERVED",
     "Answer",
     "Classifier",

@@ -52,6 +52,9 @@ CREDIBLE_SHARE = 0.5  # of what stands out must be the digit's; less is noise
 CREDIBLE_CONTRAST = 4  # times the root mean square around it; measured: noise 2, photographs > 5
 PART_GAP = 0.35  # of the main part's size, the farthest that another part may be
 
+IN_PLACE_SIDES = (17, 21)  # pixels, the longer side of a digit in MNIST's form; most have 20
+NEARLY = 3  # pixels from the middle that a wiped-out part may have moved its centre of mass
+
 FINE_SIDE = 100  # of the cut-out on which the pen is measured and changed
 THINNEST, THICKEST = 1.8, 3.0  # pen widths in pixels of the result that are left as they are
 NOT_WORTH = 0.1  # a change of the pen's width by less
@@ -107,6 +110,8 @@ class Normalized:
         steps = [inverted]
         if self.specks:
             steps.append(f"{self.specks} speck{'s' * (self.specks > 1)} ignored")
+        if (self.scale, self.shift) == (1, (0, 0)):
+            return (*steps, "in MNIST's form already: left in place")
         steps.append(f"cut out {right - left} × {bottom - top} px")
         if self.thickened > 1:
             steps.append(f"thin pen: thickened {self.thickened:.2g}×")
@@ -163,13 +168,16 @@ def normalize(image: Image.Image | bytes | str | Path) -> Normalized:
     if ink.solid.mean() < MIN_INK_SHARE:
         raise EmptyDrawingError(EMPTY)
     left, top, right, bottom = box = box_of(ink.solid)
-    digit, thickened = bring_pen_near_mnists(ink.strength[top:bottom, left:right])
-    pixels, middle = centre(scale_to(DIGIT_BOX, digit))
-    scale = DIGIT_BOX / max(right - left, bottom - top)
-    frame = (
-        grey.shape[1] / 2 - left - middle[0] / scale,
-        grey.shape[0] / 2 - top - middle[1] / scale,
-    )
+    if is_in_place(ink.strength, box):
+        pixels, thickened, scale, frame = ink.strength, 1.0, 1.0, (0.0, 0.0)
+    else:
+        digit, thickened = bring_pen_near_mnists(ink.strength[top:bottom, left:right])
+        pixels, middle = centre(scale_to(DIGIT_BOX, digit))
+        scale = DIGIT_BOX / max(right - left, bottom - top)
+        frame = (
+            grey.shape[1] / 2 - left - middle[0] / scale,
+            grey.shape[0] / 2 - top - middle[1] / scale,
+        )
     return Normalized(
         pixels=np.rint(255 * pixels).astype(np.uint8),
         inverted=ink.inverted,
@@ -299,7 +307,13 @@ def plain(image: Image.Image) -> Image.Image:
         return Image.fromarray(np.asarray(image, np.float32))
     if image.has_transparency_data:
         return image.convert("RGBA")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    return image.convert("L" if image.mode in ("1", "L") or has_grey_palette(image) else "RGB")
+
+
+def has_grey_palette(image: Image.Image) -> bool:
+    """Tell whether an image is made of a list of greys, as small PNG files often are."""
+    palette = image.getpalette("RGB") if image.mode == "P" else None
+    return palette is not None and palette[::3] == palette[1::3] == palette[2::3]
 
 
 def flatten(image: Image.Image) -> Image.Image:
@@ -316,7 +330,8 @@ def flatten(image: Image.Image) -> Image.Image:
 def most_telling_band(image: Image.Image) -> Image.Image:
     """Make an RGB image grey, by one colour alone where ink and paper are equally bright."""
     small = image.resize((64, 64), Image.Resampling.BOX)  # enough to compare by
-    spread = [float(np.asarray(band).std()) for band in (small.convert("L"), *small.split())]
+    bands = np.asarray(small).reshape(-1, 3).std(0)
+    spread = [float(np.asarray(small.convert("L")).std()), *bands.tolist()]
     best = int(np.argmax(spread))
     return image.getchannel(best - 1) if spread[best] > 1.5 * spread[0] else image.convert("L")
 
@@ -517,6 +532,19 @@ def find_boxes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
     """Return (n, 4) the left, top, right and bottom edge of each numbered part."""
     boxes = [(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)]
     return np.array(boxes, np.int64).reshape(-1, 4)
+
+
+def is_in_place(strength: Grey, box: Box) -> bool:
+    """Tell whether a digit has MNIST's form already, perhaps with a part of it wiped out.
+
+    What is left of such a one must not be scaled and centred as if it were whole.
+    """
+    left, top, right, bottom = box
+    least, most = IN_PLACE_SIDES
+    if strength.shape != (SIDE, SIDE) or not least <= max(right - left, bottom - top) <= most:
+        return False
+    middle = np.add(ndimage.center_of_mass(strength), 0.5)
+    return bool(np.abs(middle - CENTRE).max() <= NEARLY)
 
 
 def bring_pen_near_mnists(digit: Grey) -> tuple[Grey, float]:

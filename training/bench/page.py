@@ -105,7 +105,7 @@ def take_picture(url: str, file: Path) -> None:
         page.screenshot(path=file)
 
 
-def measure_latency(url: str, strokes: int = STROKES) -> dict[str, Any]:
+def measure_latency(url: str) -> dict[str, Any]:
     """Time the page from the end of a stroke to its updated bars, on the browser's own clock.
 
     Returns:
@@ -114,7 +114,7 @@ def measure_latency(url: str, strokes: int = STROKES) -> dict[str, Any]:
     with running_chromium() as browser:
         page = open_page(browser, url)
         page.evaluate(WATCH)
-        each = [time_stroke(page, number / strokes) for number in range(strokes)]
+        each = [time_stroke(page, number / STROKES) for number in range(STROKES)]
     return {"median_ms": statistics.median(each), "each": each}
 
 

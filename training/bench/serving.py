@@ -99,10 +99,12 @@ def serve_with_tensorflow() -> None:
     import keras
 
     import reader
+    from reader.classifier import read_threshold
 
     class KerasClassifier(reader.Classifier):  # type: ignore[misc,name-defined,unused-ignore]
         def __init__(self, release: Any) -> None:
             self.release = release
+            self.threshold = read_threshold(release.folder / "metrics.json")
             self.model = keras.saving.load_model(release.folder / "model.keras")
 
         def predict(self, images: Any) -> Any:
