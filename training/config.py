@@ -30,7 +30,8 @@ class Config:
         batch_size: Images per step.
         learning_rate: Of a one-cycle schedule its peak, else constant.
         one_cycle: Warm up and anneal the learning rate; else it is constant.
-        weight_decay: AdamW's; without any it is Adam.
+        optimizer: Muon for the convolutions and AdamW for the rest, or AdamW alone.
+        weight_decay: Of either; AdamW without any is Adam.
         label_smoothing: Share of the target spread over all classes, 0 to 1.
         steps_per_call: Steps that TensorFlow takes by itself before Keras looks on again.
         augment: Whether training images are distorted.
@@ -50,8 +51,9 @@ class Config:
     adapting_epochs: int = 0
     adapted_share: float = 1.0
     batch_size: int = 128
-    learning_rate: float = 0.006
+    learning_rate: float = 0.03
     one_cycle: bool = True
+    optimizer: Literal["muon", "adam"] = "muon"
     weight_decay: float = 0.02
     label_smoothing: float = 0.1
     steps_per_call: int = 45
@@ -104,13 +106,14 @@ def repository(variable: str) -> str:
 
 PRESETS = {
     "quick": Config(
-        "quick", epochs=2, handwriting=0.25, traced=2_500, hands=3, non_digits=0.12, damaged=3 / 128
+        "quick", epochs=1, handwriting=0.25, traced=4_000, non_digits=0.12, damaged=3 / 128
     ),
     "release": Config(
         "release",
-        epochs=11,
-        adapting_epochs=9,
-        adapted_share=0.9,
+        epochs=7,
+        adapting_epochs=5,
+        adapted_share=0.75,
+        traced=25_000,
         handwriting=0.4,
         non_digits=0.05,
         damaged=3 / 128,
@@ -122,6 +125,7 @@ PRESETS = {
         batch_size=32,
         learning_rate=0.001,
         one_cycle=False,
+        optimizer="adam",
         weight_decay=0.0,
         label_smoothing=0.0,
         steps_per_call=1,

@@ -27,10 +27,11 @@ from training.handwriting import ink_depths
 from training.intervals import spread
 from training.model import BUILDERS, CLASSES, INPUT_SHAPE
 from training.non_digits import outliers
+from training.optimizer import ConvolutionMuon
 from training.stage import StageError, fresh_folder, write_json
 from training.start import load_start
 
-ADAPTING_SLOWER = 3  # times than the peak of the one cycle before it
+ADAPTING_SLOWER = 6  # times than the peak of the one cycle before it
 
 log = logging.getLogger(__name__)
 
@@ -198,8 +199,9 @@ def compile_model(model: keras.Model, config: Config, steps: int) -> None:
     rate: float | OneCycle = config.learning_rate
     if config.one_cycle:
         rate = OneCycle(config.learning_rate, config.epochs * steps)
+    optimizer = {"muon": ConvolutionMuon, "adam": keras.optimizers.AdamW}[config.optimizer]
     model.compile(
-        keras.optimizers.AdamW(rate, weight_decay=config.weight_decay),
+        optimizer(rate, weight_decay=config.weight_decay),
         keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
         steps_per_execution=min(config.steps_per_call, steps),
