@@ -70,6 +70,7 @@ def main() -> None:
         state_session_capacity=MAX_SESSIONS,
         app_kwargs=APP,
         run_history=False,
+        enable_monitoring=False,
     )
 
 
@@ -175,7 +176,7 @@ def show_drawing(classifier: Classifier, strokes: Any) -> str:
     try:
         drawing = draw_strokes(strokes)
     except DrawingError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        return render_problem(str(error))
     return render_answer(to_json(classifier.classify(drawing), classifier.release))
 
 

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import time
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from safehttpx import AsyncSecureTransport, async_validate_url, matches_domain_w
 MAX_BYTES = 20_000_000  # of one image, however it comes
 FETCH_SECONDS = 10.0  # for one address
 REDIRECTS = 5
+# What safehttpx takes for public: a provider's own network, and IPv4 wrapped in IPv6.
+INSIDE = (ip_network("100.64.0.0/10"), ip_network("2002::/16"))
+URL_SAFE = str.maketrans("-_", "+/")  # the other alphabet of base64
 ADVICE = "Pass an image file, the http(s) address of one, or its bytes as base64."
 ADDRESS_ADVICE = "Pass the public http(s) address of an image file, or send the file itself."
 
@@ -45,15 +49,21 @@ def receive(sent: Any, deadline: float) -> Path | bytes:
         IntakeError: If it is none of these, too large, or cannot be fetched.
     """
     if isinstance(sent, dict):
-        path, url = sent.get("path"), sent.get("url")
+        path = sent.get("path")
         if isinstance(path, str) and path and not is_address(path):
             return find_upload(path)
-        sent = path or url
-    if not sent or not isinstance(sent, str):
+    text = text_of(sent)
+    if not text:
         raise IntakeError(f"There is no image in this call. {ADVICE}")
-    if is_address(sent):
-        return asyncio.run(fetch(sent, min(FETCH_SECONDS, deadline - time.monotonic())))
-    return decode(sent)
+    if is_address(text):
+        return asyncio.run(fetch(text, min(FETCH_SECONDS, deadline - time.monotonic())))
+    return decode(text)
+
+
+def text_of(sent: Any) -> str:
+    """Return the text in what a program sent: an address, or base64; empty if there is none."""
+    text = sent.get("path") or sent.get("url") if isinstance(sent, dict) else sent
+    return text.strip() if isinstance(text, str) else ""
 
 
 def is_address(text: str) -> bool:
@@ -86,9 +96,10 @@ def decode(text: str) -> bytes:
     Raises:
         IntakeError: If it is neither.
     """
-    data = text.partition(",")[2] if text.startswith("data:") else text
+    data = text.partition(",")[2] if text.lower().startswith("data:") else text
+    digits = "".join(data.split()).rstrip("=").translate(URL_SAFE)
     try:
-        return base64.b64decode("".join(data.split()), validate=True)
+        return base64.b64decode(digits + "=" * (-len(digits) % 4), validate=True)
     except (binascii.Error, ValueError):  # ValueError: not ASCII
         raise IntakeError(
             "This text is neither an http(s) address nor base64. "
@@ -142,7 +153,10 @@ async def open_transport(url: str) -> httpx.AsyncHTTPTransport:
     host = httpx.URL(url).host
     if matches_domain_whitelist(host, PUBLIC_HOSTNAME_WHITELIST):  # within a Space, the Hub is near
         return httpx.AsyncHTTPTransport()
-    transport: httpx.AsyncHTTPTransport = AsyncSecureTransport(await async_validate_url(host))
+    ip = await async_validate_url(host)
+    if any(ip_address(ip) in network for network in INSIDE):
+        raise ValueError(f"{host} is not on the public internet.")
+    transport: httpx.AsyncHTTPTransport = AsyncSecureTransport(ip)
     return transport
 
 

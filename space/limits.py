@@ -35,6 +35,7 @@ SAID = {  # where Gradio's own words tell too little or too much, by status code
     400: UNEXPECTED,
     403: "This file is not for callers. Pass only what the Space itself has named.",
     404: "There is nothing here. " + UNEXPECTED.partition(". ")[2],
+    405: UNEXPECTED,
     413: f"This is too large. Send at most {MAX_BYTES // 1_000_000} MB for an image, and "
     f"{MAX_BODY_BYTES // 1_000_000} MB at once.",
     503: "Too many are waiting. Try again in a few seconds.",
@@ -79,7 +80,10 @@ def leave_files_alone(inputs: list[Any], everything: bool) -> list[Any]:
 
 
 class BodyLimit:
-    """Middleware that ends a request which is larger than `MAX_BODY_BYTES`, sent so or trickled."""
+    """Middleware that ends a request which is larger than `MAX_BODY_BYTES`, sent so or trickled.
+
+    It also says what Gradio finds too large in our words.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         """Take what comes after it."""
@@ -97,7 +101,17 @@ class BodyLimit:
                 raise HTTPException(413)
             return message
 
-        await self.app(scope, count, send)
+        too_large = False
+
+        async def tell(message: Message) -> None:
+            nonlocal too_large
+            if message["type"] == "http.response.start" and message["status"] == 413:
+                too_large = True
+                await say(413)(scope, receive, send)
+            elif not too_large:
+                await send(message)
+
+        await self.app(scope, count, tell)
 
 
 def refuse(request: Request, error: Exception) -> JSONResponse:
@@ -105,8 +119,13 @@ def refuse(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         malformed = isinstance(error, RequestValidationError | KeyError | TypeError | ValueError)
         return JSONResponse({"error": UNEXPECTED}, 422 if malformed else 500)
-    said = SAID.get(error.status_code, error.detail)
-    return JSONResponse({"error": said, "detail": said}, error.status_code)
+    return say(error.status_code, error.detail)
+
+
+def say(status: int, otherwise: str = UNEXPECTED) -> JSONResponse:
+    """Answer with what is said for a status."""
+    said = SAID.get(status, otherwise)
+    return JSONResponse({"error": said, "detail": said}, status)
 
 
 APP = {

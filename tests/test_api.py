@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,21 @@ def test_every_example_is_read(client: Client, name: str) -> None:
     assert classify(client, example(name))["digit"] == EXAMPLES[name]
 
 
+def test_what_takes_long_to_read_or_to_come_is_read_beside_other_calls() -> None:
+    blank = io.BytesIO()
+    Image.new("L", (600, 500), "white").save(blank, "PNG")
+    slow = ["https://example.com/two.png", {"path": None, "url": "http://example.com/two.png"}]
+    slow += ["A" * 600_000, base64.b64encode(blank.getvalue()).decode()]
+    quick = [as_base64("two"), "data:image/png;base64," + as_base64("nine"), "two", "", None, 5]
+    code = (
+        "import json, sys; from api import is_small; print([*map(is_small, json.load(sys.stdin))])"
+    )
+    sent = json.dumps(slow + quick)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=SPACE, input=sent, capture_output=True, text=True)
+    assert done.stdout.strip() == str([False] * len(slow) + [True] * len(quick)), done.stderr
+
+
 @pytest.mark.parametrize("name", NO_DIGITS)
 def test_examples_that_are_no_digits_are_not_read(client: Client, name: str) -> None:
     answer = classify(client, example(name))
@@ -101,6 +117,14 @@ def test_base64_and_data_urls_are_images_too(client: Client) -> None:
     address = f"data:image/png;base64,{text}"
     for sent in (text, lines, address, {"url": address}, {"path": None, "url": address}):
         assert client.predict(sent, api_name="/classify")["digit"] == 7
+
+
+def test_base64_may_be_of_either_alphabet_and_without_padding(url: str) -> None:
+    text = as_base64("two")
+    assert text.endswith("=") and "/" in text and "+" in text
+    for same in (text.rstrip("="), text.translate(str.maketrans("+/", "-_")), f" DATA:,{text}"):
+        kind, (answer,) = call_over_http(url, "classify", {"image": same})
+        assert (kind, answer["digit"]) == ("complete", 2)
 
 
 def test_a_batch_is_answered_in_order_and_each_image_for_itself(client: Client) -> None:
@@ -275,6 +299,13 @@ def test_the_pages_own_events_tell_no_more(url: str, event: int, sent: list[Any]
     if not message["success"]:
         assert_is_a_sentence(message["output"])
     assert "root:" not in said and "Traceback" not in said
+
+
+def test_a_drawing_without_end_is_said_to_be_one(url: str) -> None:
+    stroke = [[number % 1000, 500, 80] for number in range(10_001)]
+    body = {"data": [[stroke]], "fn_index": 0, "session_hash": "scribble"}
+    said = post(url, "run/predict", json=body).json()["data"][0]
+    assert "Cannot be read" in said and "10,001 points" in said and "Clear the pad" in said
 
 
 def assert_is_a_sentence(data: dict[str, Any]) -> None:

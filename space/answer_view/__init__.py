@@ -13,6 +13,7 @@ import gradio as gr
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 HERE = Path(__file__).parent
+CLOSE = 0.1  # the probability with which a second digit is named, where the first is unsure
 TEMPLATES = Environment(
     loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
@@ -26,9 +27,10 @@ def answer_view(rendered: str) -> gr.HTML:
 def render_answer(answer: dict[str, Any]) -> str:
     """Render an answer in the form of the API (see `app.to_json`)."""
     probabilities = answer["probabilities"]
-    ranking = sorted(range(len(probabilities)), key=lambda digit: -probabilities[digit])
+    first, second = sorted(range(len(probabilities)), key=lambda digit: -probabilities[digit])[:2]
+    close = answer["digit"] is None and probabilities[second] >= CLOSE
     return TEMPLATES.get_template("answer_view.html").render(
-        answer, state=answer["reason"] or "read", ranking=ranking
+        answer, state=answer["reason"] or "read", guesses=[first, second] if close else [first]
     )
 
 
@@ -46,4 +48,9 @@ def percent(share: float) -> str:
     return "< 0.1 %" if share < 0.0005 else f"{share:.1%}".replace("%", " %")
 
 
-TEMPLATES.filters["percent"] = percent
+def with_article(digit: int) -> str:
+    """Write a digit as it is spoken of."""
+    return f"{'an' if digit == 8 else 'a'} {digit}"
+
+
+TEMPLATES.filters |= {"percent": percent, "with_article": with_article}

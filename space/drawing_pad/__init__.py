@@ -128,7 +128,8 @@ def check_strokes(strokes: Any) -> None:
     points = list(itertools.chain.from_iterable(strokes))
     if len(points) > MAX_POINTS:
         raise DrawingError(
-            f"This drawing has {len(points)} points. Draw one of at most {MAX_POINTS}."
+            f"This drawing has {len(points):,} points; {MAX_POINTS:,} are read. "
+            "Clear the pad and draw one digit."
         )
     if not all(is_point(point) for point in points):
         raise DrawingError(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from space.intake import MAX_BYTES
 from tests.browser.conftest import OpenPage
-from tests.browser.hand import expect_digit, expect_nothing_drawn, screenshot
+from tests.browser.hand import PHONE, expect_digit, expect_nothing_drawn, screenshot
 from training.bench.page import SEVEN, draw
 from training.deploy import SPACE
 
@@ -85,6 +86,31 @@ def test_unreadable_file_is_one_sentence_and_no_alarm(open_page: OpenPage, tmp_p
     expect(page.locator("#image-input img")).to_be_hidden()  # a broken picture tells nothing
     expect(page.locator(".toast-wrap")).to_be_empty()
     screenshot(page, "unreadable")
+
+
+def test_a_file_that_is_too_large_is_said_to_be(open_page: OpenPage, tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(bytes(MAX_BYTES + 1))
+    page = open_page()
+    upload(page, tmp_path / "large.png")
+    expect(page.locator(".toast-wrap")).to_contain_text("exceed the maximum allowed size")
+    screenshot(page, "too-large")
+
+
+def test_a_picture_dropped_on_the_pad_leaves_the_drawing(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    drop = "pad => !pad.dispatchEvent(new DragEvent('drop', {bubbles: true, cancelable: true}))"
+    assert page.locator("#drawing-pad canvas").evaluate(drop), "else the browser opens it"
+    expect_digit(page, 7)
+
+
+def test_the_smallest_phone_has_tabs_and_tools_side_by_side(open_page: OpenPage) -> None:
+    page = open_page(**PHONE | {"viewport": {"width": 320, "height": 640}})
+    tab, tools = page.get_by_role("tab", name="Image"), page.locator("#drawing-pad .tools")
+    boxes = tab.bounding_box(), tools.bounding_box()
+    assert boxes[0] and boxes[1]
+    assert boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+    screenshot(page, "smallest")
 
 
 def test_example_opens_in_the_image_tab(open_page: OpenPage) -> None:
