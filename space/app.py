@@ -109,7 +109,12 @@ def build_page(classifier: Classifier) -> gr.Blocks:
     read_image = partial(show_image, classifier)
     page = Page(title="Draw a digit", delete_cache=(SWEEP_SECONDS, KEEP_SECONDS))
     with page:
-        gr.HTML(INTRODUCTION, elem_id="introduction", apply_default_css=False)
+        gr.HTML(
+            INTRODUCTION,
+            js_on_load=(SPACE / "page.js").read_text("utf-8"),
+            elem_id="introduction",
+            apply_default_css=False,
+        )
         with gr.Row(elem_id="desk"):
             with gr.Column(elem_id="question"):
                 with gr.Tabs() as tabs:

@@ -166,10 +166,6 @@ document.addEventListener("keydown", (event) => {
 
 // --- tools
 
-for (const name of ["dragover", "drop"]) {
-  pad.addEventListener(name, (event) => event.preventDefault()); // or the browser leaves the page
-}
-
 undo.addEventListener("click", () => step(-1));
 redo.addEventListener("click", () => step(1));
 clear.addEventListener("click", () => show([]));

@@ -22,6 +22,15 @@ CLIP = """async (url) => {
 }"""
 
 
+DROP = """async (element, url) => {
+  const blob = await (await fetch(url)).blob();
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([blob], "digit.png", { type: blob.type }));
+  const drop = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+  return !element.dispatchEvent(drop);
+}"""
+
+
 def test_page_waits_calmly(open_page: OpenPage) -> None:
     page = open_page()
     expect_nothing_drawn(page)
@@ -96,11 +105,24 @@ def test_a_file_that_is_too_large_is_said_to_be(open_page: OpenPage, tmp_path: P
     screenshot(page, "too-large")
 
 
-def test_a_picture_dropped_on_the_pad_leaves_the_drawing(open_page: OpenPage) -> None:
+def test_a_picture_pasted_anywhere_is_answered(open_page: OpenPage) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    for name, digit in (("three", 3), ("nine", 9)):
+        picture = base64.b64encode((SPACE / "examples" / f"{name}.png").read_bytes()).decode()
+        page.evaluate(CLIP, f"data:image/png;base64,{picture}")
+        page.keyboard.press("Control+V")
+        expect_digit(page, digit)
+
+
+def test_a_picture_dropped_anywhere_is_answered_and_leaves_the_drawing(open_page: OpenPage) -> None:
     page = open_page()
     draw(page, SEVEN)
-    drop = "pad => !pad.dispatchEvent(new DragEvent('drop', {bubbles: true, cancelable: true}))"
-    assert page.locator("#drawing-pad canvas").evaluate(drop), "else the browser opens it"
+    expect_digit(page, 7)
+    picture = base64.b64encode((SPACE / "examples" / "two.png").read_bytes()).decode()
+    taken = page.locator("#drawing-pad canvas").evaluate(DROP, f"data:image/png;base64,{picture}")
+    assert taken, "else the browser opens it in the page's place"
+    expect_digit(page, 2)
+    page.get_by_role("tab", name="Draw").click()
     expect_digit(page, 7)
 
 

@@ -1,0 +1,39 @@
+// An image that is pasted or dropped anywhere on the page is shown in the image tab, and read.
+// Gradio runs this once.
+
+const INPUT = "#image-input";
+const WAIT_MS = 50, TRIES = 40;
+
+async function until(look) {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const found = look();
+    if (found) return found;
+    await new Promise((go) => setTimeout(go, WAIT_MS));
+  }
+}
+
+async function show(file) {
+  const tabs = document.querySelectorAll("#question [role=tab]");
+  [...tabs].find((tab) => tab.textContent.trim() === "Image").click();
+  document.querySelector(`${INPUT} [aria-label="Remove Image"]`)?.click();
+  await until(() => !document.querySelector(`${INPUT} img`)); // of the image before
+  const input = await until(() => document.querySelector(`${INPUT} input[type=file]`));
+  const carrier = new DataTransfer();
+  carrier.items.add(file);
+  input.files = carrier.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+function take(event, data) {
+  const file = [...(data?.files ?? [])].find((one) => one.type.startsWith("image/"));
+  if (file) show(file);
+  if (file || event.type === "drop") event.preventDefault(); // else the browser leaves the page
+}
+
+document.addEventListener("paste", (event) => take(event, event.clipboardData));
+for (const name of ["dragover", "drop"]) {
+  document.addEventListener(name, (event) => {
+    if (event.target.closest?.(INPUT)) return; // Gradio's own
+    name === "drop" ? take(event, event.dataTransfer) : event.preventDefault();
+  });
+}
