@@ -1,10 +1,14 @@
 # Each target makes .venv and installs what it needs; CONTRIBUTING.md says what each is for.
 PYTHON ?= python3
 RUN = .venv/bin/python -m
+RUN_CLUSTER = .venv-cluster/bin/python -m
+COMPILE = $(RUN) uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock"
 VERSIONS = import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12")
 
-.PHONY: install demo test test-slow test-hub check format bench picture reference costs lock clean
+.PHONY: install demo test test-slow test-hub cluster-test check format bench picture \
+	reference costs lock clean
 
 install: .venv/installed
 
@@ -12,13 +16,16 @@ demo: .venv/installed
 	@$(RUN) training rehearse $(if $(ONCE),--once)
 
 test: .venv/installed
-	$(RUN) pytest -n 2 --dist loadfile -m "not slow and not hub"
+	$(RUN) pytest -n 2 --dist loadfile -m "not slow and not hub and not cluster"
 
 test-slow: .venv/installed
 	$(RUN) pytest -m slow
 
 test-hub: .venv/installed
 	$(RUN) pytest -m hub
+
+cluster-test: .venv-cluster/installed
+	$(RUN_CLUSTER) pytest -m cluster
 
 check: .venv/installed .venv/linters/installed
 	$(RUN) ruff check .
@@ -47,16 +54,19 @@ costs: .venv/installed
 	$(RUN) training.costs
 
 lock: .venv/installed
-	$(RUN) uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-		--custom-compile-command "make lock" --output-file requirements.lock requirements.txt
+	$(COMPILE) --output-file requirements.lock requirements.txt
+	$(COMPILE) --constraint requirements.lock \
+		--output-file requirements-cluster.lock requirements-cluster.txt
 
 clean:
-	rm -rf build .venv
+	rm -rf build .venv .venv-cluster
 
 .venv/installed: requirements.lock
+.venv-cluster/installed: requirements-cluster.lock
+.venv/installed .venv-cluster/installed:
 	@$(PYTHON) -c '$(VERSIONS)'
-	$(PYTHON) -m venv .venv
-	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv/linters/installed: .venv/installed tests/workflows/package-lock.json

@@ -8,6 +8,7 @@ from tests.conftest import ROOT, run_training
 
 COMMANDS = (
     "train",
+    "classify",
     "evaluate",
     "card",
     "publish",
@@ -19,6 +20,7 @@ COMMANDS = (
 )
 SAYS = {
     "no such preset": (["train", "--preset", "slow"], "invalid choice: 'slow'.*quick"),
+    "nothing to classify": (["classify", "{tmp}", "--to", "{tmp}/to"], "no image at"),
     "no such command": (["trian"], "invalid choice: 'trian'.*train"),
     "no command": ([], "required: COMMAND.*--help"),
     "no such dataset": (["train", "--dataset", "nowhere"], "neither a folder nor a Hub id"),

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PIN = re.compile(r"^([a-z0-9-]+)==([^\s;]+)", re.MULTILINE)
+PIN = re.compile(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==([^\s;]+)", re.MULTILINE)
 
 
 def read(name: str) -> str:
@@ -26,14 +26,15 @@ def test_every_pin_stands_once_and_is_the_locked_one() -> None:
 
 
 def test_nothing_is_installed_but_by_an_exact_pin() -> None:
-    for name in ("requirements.txt", "space/requirements.txt"):
+    for name in ("requirements.txt", "space/requirements.txt", "requirements-cluster.txt"):
         lines = [line.split("#")[0].strip() for line in read(name).splitlines()]
         wanted = [line for line in lines if line and not line.startswith("-r ")]
         assert all(PIN.match(line) for line in wanted), wanted
 
 
-def test_the_lock_has_a_hash_for_every_package_and_no_address() -> None:
-    locked = read("requirements.lock")
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-cluster.lock"])
+def test_the_lock_has_a_hash_for_every_package_and_no_address(lock: str) -> None:
+    locked = read(lock)
     for package in re.split(r"\n(?=\S)", locked):
         if "==" in package.split("\n")[0]:
             assert "--hash=sha256:" in package, package
@@ -46,6 +47,15 @@ def test_the_lock_of_what_node_runs_has_hashes_and_no_registrys_address(folder: 
     for name, package in lock["packages"].items():
         assert not name or package["integrity"].startswith("sha512-")
         assert "resolved" not in package
+
+
+def test_ray_comes_on_top_of_what_is_locked_and_nothing_else_changes() -> None:
+    base, cluster = (
+        dict(PIN.findall(read(name))) for name in ("requirements.lock", "requirements-cluster.lock")
+    )
+    assert base.items() < cluster.items()
+    wanted = dict(PIN.findall(read("requirements-cluster.txt")))
+    assert wanted.items() <= cluster.items() and not wanted.keys() & base.keys()
 
 
 def test_linux_gets_the_cpu_build_and_others_the_ordinary_one() -> None:

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nStopped; what was there before is as it was.", file=sys.stderr)
+        print("\nStopped; nothing is half written. Run the same command again.", file=sys.stderr)
         return 130
     return 0
 
@@ -113,7 +113,26 @@ def parser() -> argparse.ArgumentParser:
     )
     rehearse.add_argument("--preset", choices=PRESETS, help="default: what is trained, else quick")
     rehearse.add_argument("--once", action="store_true", help="end after some answers")
+    classify = add_command(commands, "classify", run_classify, "read many images into parquet")
+    classify.epilog = "example:\n  python -m training classify scans/ --to answers/"
+    classify.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="images, parquet, a dataset: folder, glob, Hub id",
+    )
+    classify.add_argument("--to", required=True, metavar="FOLDER", help="a path or an address")
+    add_address(classify)
     return top
+
+
+def add_address(command: Parser) -> None:
+    """Add the option that names a cluster."""
+    command.add_argument(
+        "--address",
+        default="",
+        metavar="CLUSTER",
+        help="of a Ray cluster: auto for this machine's, local for one of this machine alone",
+    )
 
 
 def count(text: str) -> int:
@@ -259,6 +278,19 @@ def run_doctor(_: argparse.Namespace) -> None:
         wrong += finding.good is False
     if wrong:
         raise StageError(f"{wrong} of these must be mended before a release.")
+
+
+def run_classify(options: argparse.Namespace) -> None:
+    """Read images."""
+    from space.reader import Release, ReleaseError, find_release
+    from training.classify import classify
+
+    try:
+        default = options.build == Path("build")
+        release = find_release() if default else Release(options.build / "model")
+    except ReleaseError as error:
+        raise StageError(str(error)) from error
+    classify(options.source, options.to, release, options.address)
 
 
 def run_rehearse(options: argparse.Namespace) -> None:

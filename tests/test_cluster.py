@@ -1,0 +1,205 @@
+"""On a real Ray cluster: two nodes on loopback, each as large as one processor."""
+
+import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.conftest import ROOT, run_training
+from training.sources import LARGEST_PART
+
+pytestmark = pytest.mark.cluster
+
+IMAGES = 200_000
+PARTS = IMAGES // LARGEST_PART
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def environment(model_dir: Path) -> Iterator[dict[str, str]]:
+    """What keeps Ray on loopback, and its files in a folder of ours."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("RAY_TMPDIR", folder)  # short: a socket's path has 107 characters at most
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # else it listens to the world
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # no token of this machine's owner
+        patch.setenv("MODEL_DIR", str(model_dir))
+        yield dict(os.environ)
+
+
+@pytest.fixture
+def second_node(environment: dict[str, str]) -> Iterator[Any]:
+    """The second of two nodes of a cluster, as large as one processor each."""
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 200_000_000, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=small)
+    yield cluster.add_node(**small)
+    cluster.shutdown()
+
+
+def lose(node: Any) -> None:
+    """Kill a node with all that runs on it, as when its machine loses power."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    for process in (raylet, *raylet.children(recursive=True)):
+        process.kill()
+
+
+@contextmanager
+def started(environment: dict[str, str], *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process, and kill it if it has not ended."""
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_while_running(process: subprocess.Popen[bytes], until: Callable[[], bool]) -> None:
+    end = time.monotonic() + 300
+    while not until():
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < end, "it did not come so far in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def source(mnist: dict[str, NDArray[np.uint8]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MNIST, train and test, repeated."""
+    pngs = []
+    for image in np.concatenate([mnist["train_images"], mnist["test_images"]])[:IMAGES]:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        pngs.append(file.getvalue())
+    cells = (pngs * (IMAGES // len(pngs) + 1))[:IMAGES]
+    place = tmp_path_factory.mktemp("source") / "digits.parquet"
+    pq.write_table(pa.table({"image": cells}), place, row_group_size=10_000)
+    return place
+
+
+@pytest.fixture(scope="module")
+def alone(
+    source: Path, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> pa.Table:
+    """What one process answers."""
+    folder = tmp_path_factory.mktemp("alone") / "to"
+    done = run_training("classify", source, "--to", folder, env=environment)
+    assert done.returncode == 0, done.stderr
+    return answers_in(folder)
+
+
+def answers_in(folder: Path) -> pa.Table:
+    return pyarrow.dataset.dataset(str(folder)).to_table()
+
+
+def parts_in(folder: Path) -> dict[str, int]:
+    """The parts that are there, and when each was written."""
+    return {file.name: file.stat().st_mtime_ns for file in folder.glob("part-*")}
+
+
+def classify_command(source: Path, folder: Path) -> list[str]:
+    words = ["classify", str(source), "--to", str(folder), "--address", "auto"]
+    return [sys.executable, "-m", "training", *words]
+
+
+def test_a_node_is_lost_and_no_answer_is(
+    second_node: Any,
+    source: Path,
+    alone: pa.Table,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "to"
+    with started(environment, *classify_command(source, folder)) as driver:
+        wait_while_running(driver, lambda: len(parts_in(folder)) >= PARTS // 2)
+        lose(second_node)
+        assert driver.wait(timeout=600) == 0
+    found = answers_in(folder)
+    assert len(found) == IMAGES == len(set(found["key"].to_pylist()))
+    assert found.equals(alone)
+
+
+def test_a_driver_that_was_killed_goes_on_where_it_was(
+    second_node: Any,
+    source: Path,
+    alone: pa.Table,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "to"
+    with started(environment, *classify_command(source, folder)) as driver:
+        wait_while_running(driver, lambda: len(parts_in(folder)) >= PARTS // 2)
+        driver.kill()
+        driver.wait()
+    time.sleep(5)  # for its tasks to end with it
+    there = parts_in(folder)
+    assert PARTS // 2 <= len(there) < PARTS
+    begun = subprocess.run(classify_command(source, folder), cwd=ROOT, env=environment)
+    assert begun.returncode == 0
+    assert there.items() <= parts_in(folder).items()  # so only what was under way is done again:
+    assert WORKERS * LARGEST_PART < 0.05 * IMAGES
+    found = answers_in(folder)
+    assert len(found) == IMAGES == len(set(found["key"].to_pylist()))
+    assert found.equals(alone)
+
+
+ALONE = ["unshare", "--net", "--pid", "--fork", "--mount-proc"]  # a machine of its own, in effect
+
+
+@pytest.mark.skipif(
+    subprocess.run([*ALONE, "true"], capture_output=True).returncode != 0,
+    reason="only root may make a network of its own, in which Ray listens to nobody else",
+)
+def test_two_machines_are_started_by_hand_as_the_readme_says(
+    own_digits: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    section = (ROOT / "README.md").read_text("utf-8").split("## Beyond one machine")[1]
+    commands = section.split("```sh\n")[1].split("```")[0].splitlines()
+    names = {
+        "pip install -r requirements-cluster.txt && ": "",  # this environment has it
+        "first-machine": "127.0.0.1",
+        "s3://scans/": str(own_digits),
+        "s3://answers/": str(tmp_path / "to"),
+    }
+    wanted = [line for line in commands if "ray " in line or "RAY_" in line or "s3://" in line]
+    assert len(wanted) == 5
+    script = "\n".join(["ip link set lo up", *wanted, "ray status"])
+    for name, own in names.items():
+        script = script.replace(name, own)
+    places = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    alone = {key: value for key, value in environment.items() if not key.startswith("RAY_E")}
+    alone |= {"HOME": str(tmp_path), "PATH": places}
+    done = subprocess.run(
+        [*ALONE, "bash", "-ec", script], cwd=ROOT, env=alone, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split("Active:")[1].split("Pending:")[0].count("node_") == 2
+    assert len(answers_in(tmp_path / "to")) == 500
+
+
+def test_one_line_says_that_no_cluster_answers(
+    environment: dict[str, str], source: Path, tmp_path: Path
+) -> None:
+    done = run_training(*classify_command(source, tmp_path / "to")[3:], env=environment)
+    assert done.returncode == 1
+    assert "No Ray cluster answers at auto" in done.stderr.splitlines()[-1]
+    assert "ray start --head" in done.stderr
