@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import ROOT, run_training
+from training.config import load_preset
 from training.sources import LARGEST_PART
+from training.stage import read_json
 
 pytestmark = pytest.mark.cluster
 
@@ -203,3 +205,52 @@ def test_one_line_says_that_no_cluster_answers(
     assert done.returncode == 1
     assert "No Ray cluster answers at auto" in done.stderr.splitlines()[-1]
     assert "ray start --head" in done.stderr
+
+
+def tune_command(own_digits: Path, build: Path) -> list[str]:
+    words = ["tune", "--preset", "quick", "--trials", "8", "--dataset", str(own_digits)]
+    return [sys.executable, "-m", "training", *words, "--build", str(build)]
+
+
+def test_a_tuning_that_was_killed_ends_with_the_same_best_trial(
+    own_digits: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = subprocess.run(tune_command(own_digits, whole), cwd=ROOT, env=environment)
+    assert done.returncode == 0
+    with started(environment, *tune_command(own_digits, killed)) as driver:
+        wait_while_running(driver, lambda: ended_trials(killed) >= 3)
+        time.sleep(10)  # longer than between two records of where it is
+        driver.kill()
+        driver.wait()
+    assert not (killed / "tune" / "trials.md").exists()
+    done = subprocess.run(tune_command(own_digits, killed), cwd=ROOT, env=environment)
+    assert done.returncode == 0
+    for name in ("trials.md", "preset.json"):
+        assert (killed / "tune" / name).read_text() == (whole / "tune" / name).read_text()
+    assert (whole / "tune" / "trials.md").read_text().count("\n") == 2 + 8
+    assert (whole / "tune" / "trials.png").stat().st_size > 10_000
+    train = ["train", "--preset", whole / "tune" / "preset.json", "--dataset", own_digits]
+    done = run_training(*train, "--build", tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = read_json(tmp_path / "model" / "history.json", "")["config"]
+    best = load_preset(str(whole / "tune" / "preset.json"))
+    assert (found["preset"], found["learning_rate"]) == ("tuned", best.learning_rate)
+
+
+def ended_trials(build: Path) -> int:
+    """How many trials have reported after their one epoch and in the end."""
+    results = (build / "tune" / "ray").glob("try_settings_*/result.json")
+    return sum(file.read_text().count("\n") == 2 for file in results)
+
+
+def test_seeds_are_trained_side_by_side(
+    own_digits: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    words = ["train", "--preset", "quick", "--dataset", own_digits, "--build", tmp_path]
+    done = run_training(*words, "--seeds", 2, "--address", "local", env=environment)
+    assert done.returncode == 0, done.stderr
+    history = read_json(tmp_path / "model" / "history.json", "")
+    assert len(history["seeds"]["values"]) == 2
+    best = int(np.argmax(history["seeds"]["values"]))
+    assert history["config"]["seed"] == best or len(set(history["seeds"]["values"])) == 1

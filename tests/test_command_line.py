@@ -8,6 +8,7 @@ from tests.conftest import ROOT, run_training
 
 COMMANDS = (
     "train",
+    "tune",
     "classify",
     "evaluate",
     "card",
@@ -20,6 +21,7 @@ COMMANDS = (
 )
 SAYS = {
     "no such preset": (["train", "--preset", "slow"], "invalid choice: 'slow'.*quick"),
+    "no preset in a file": (["train", "--preset", "{tmp}/a.json"], "a.json is no preset.*tune"),
     "nothing to classify": (["classify", "{tmp}", "--to", "{tmp}/to"], "no image at"),
     "no such command": (["trian"], "invalid choice: 'trian'.*train"),
     "no command": ([], "required: COMMAND.*--help"),

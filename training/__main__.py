@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from training.config import MNIST, PRESETS, repository
+from training.config import MNIST, PRESETS, TUNABLE, Config, load_preset, repository
 from training.stage import StageError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own chatter
@@ -62,7 +62,12 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     train = add_command(commands, "train", run_train, "train a network and export it")
-    train.add_argument("--preset", choices=PRESETS, default="release", help="default: release")
+    train.add_argument(
+        "--preset",
+        type=preset,
+        default="release",
+        help=f"{', '.join(PRESETS)}, or a file that tune wrote; default: release",
+    )
     train.add_argument("--seed", type=int, default=0, help="default: 0")
     train.add_argument(
         "--seeds",
@@ -84,6 +89,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="RELEASE",
         help="fine-tune a release: Hub id, with @version if pinned, or a folder",
     )
+    add_address(train)
+    tune = add_command(commands, "tune", run_tune, "try settings, and write the best as a preset")
+    tune.add_argument("--preset", choices=TUNABLE, default="release", help="default: release")
+    tune.add_argument("--trials", type=count, default=24, metavar="N", help="default: 24")
+    tune.add_argument("--seed", type=int, default=0, help="default: 0")
+    tune.add_argument("--dataset", default=MNIST, metavar="ID", help="as train takes it")
+    add_address(tune)
     prepare = add_command(
         commands, "prepare", run_prepare, "train, evaluate and card; nothing where that is done"
     )
@@ -135,6 +147,14 @@ def add_address(command: Parser) -> None:
     )
 
 
+def preset(text: str) -> Config:
+    """Read a preset: its name, or a file."""
+    try:
+        return load_preset(text)
+    except StageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def count(text: str) -> int:
     """Read how many: 1 or more."""
     if not text.isdigit() or not int(text):
@@ -172,15 +192,28 @@ def run_train(options: argparse.Namespace) -> None:
     """Train and export."""
     from training.data import load_digits
 
-    config = replace(PRESETS[options.preset], seed=options.seed, dataset=options.dataset)
+    config = replace(options.preset, seed=options.seed, dataset=options.dataset)
     if options.start:
         config = config.going_on_from(options.start)
     digits = load_digits(config.dataset)
     from training.export import export
     from training.train import train
 
-    train(config, digits, options.build, options.seeds)
+    train(config, digits, options.build, options.seeds, options.address)
     export(options.build, digits.test.images)
+
+
+def run_tune(options: argparse.Namespace) -> None:
+    """Tune."""
+    from training.cluster import LOCAL, connected
+
+    with connected(options.address or LOCAL):
+        from training.data import load_digits
+        from training.tune import tune_recipe
+
+        config = replace(PRESETS[options.preset], seed=options.seed, dataset=options.dataset)
+        file = tune_recipe(config, load_digits(config.dataset), options.build, options.trials)
+    print(f"Train with the best settings: python -m training train --preset {file}")
 
 
 def run_prepare(options: argparse.Namespace) -> None:

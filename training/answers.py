@@ -52,11 +52,10 @@ class Model(NamedTuple):
 
 @dataclass(frozen=True)
 class Seen:
-    """An image as the model will see it, (28, 28) uint8, or why it will not."""
+    """An image as the model will see it, (28, 28) uint8; without pixels a blank or an error."""
 
     key: str
     pixels: NDArray[np.uint8] | None = None
-    reason: str | None = None
     error: str | None = None
 
 
@@ -99,7 +98,7 @@ def see(key: str, image: Image) -> Seen:
     try:
         return Seen(key, normalize(load(image)).pixels)
     except EmptyDrawingError:
-        return Seen(key, reason="blank")
+        return Seen(key)
     except (UnreadableImageError, FileNotFoundError, PermissionError) as error:
         return Seen(key, error=str(error))
 
@@ -128,11 +127,11 @@ def predict(classifier: Classifier, images: list[NDArray[np.uint8]]) -> Iterator
 
 def row(seen: Seen, probabilities: NDArray[Any] | None, classifier: Classifier) -> dict[str, Any]:
     """Say of one image what `Classifier.classify` says: a digit, or why there is none."""
-    if seen.error:
+    if seen.error is not None:
         return {"key": seen.key, "error": seen.error}
     if probabilities is None:
-        blank = {"confidence": 0.0, "probabilities": [1 / CLASSES] * CLASSES}
-        return {"key": seen.key, "reason": seen.reason, **blank}
+        even = [1 / CLASSES] * CLASSES
+        return {"key": seen.key, "confidence": 0.0, "probabilities": even, "reason": "blank"}
     confidence = float(probabilities.max())
     sure = confidence >= classifier.threshold
     return {

@@ -1,8 +1,9 @@
-"""What goes along with Keras' fit: a cycle of the learning rate, a progress bar, mean weights."""
+"""What goes along with Keras' fit: a rate's cycle, a progress bar, mean weights, reports."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -78,3 +79,16 @@ class MeanOfEpochs(keras.callbacks.Callback):
     def weights(self) -> list[NDArray[np.float32]]:
         """Return the mean of each of the network's arrays."""
         return [np.mean(arrays, axis=0) for arrays in zip(*self.seen, strict=True)]
+
+
+class AfterEpoch(keras.callbacks.Callback):
+    """Shows the network to a function at each epoch's end."""
+
+    def __init__(self, look: Callable[[keras.Model], None]) -> None:
+        """Take the function."""
+        super().__init__()
+        self.look = look
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Show it."""
+        self.look(self.model)

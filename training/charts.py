@@ -150,3 +150,17 @@ def draw_breakdown(groups: dict[str, dict[str, Any]]) -> Figure:
     grid[0].set_ylabel("misread")
     grid[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     return figure
+
+
+def draw_trials(curves: list[list[float]]) -> Figure:
+    """Show what each trial of a tuning came to, report by report; the first is the best."""
+    figure, axes = plt.subplots(figsize=(7, 3.6))
+    for curve in reversed(curves):
+        color, width = (ACCENT, 2.5) if curve is curves[0] else (MUTED, 1)
+        reports = np.arange(1, len(curve) + 1)
+        axes.plot(reports, curve, color=color, linewidth=width, marker="o", markersize=4)
+    axes.set(title="Trials, the best in blue", xlabel="report: after each epoch, and in the end")
+    axes.set_ylabel("validation and redrawn")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axes.set_xticks(np.arange(1, max(map(len, curves)) + 1))
+    return figure

@@ -1,4 +1,4 @@
-"""The way onto a Ray cluster: the only place that imports Ray.
+"""The way onto a Ray cluster: the only place, with `tune.py`, that imports Ray.
 
 Ray is no dependency of the rest: `requirements-cluster.txt` brings it.
 """

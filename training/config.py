@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import dataclass, replace
@@ -132,3 +133,22 @@ PRESETS = {
         augment=False,
     ),
 }
+TUNABLE = ("quick", "release")  # whose settings lie where `tune` searches
+
+
+def load_preset(name: str) -> Config:
+    """Return a preset by its name, or from a file that `tune` wrote.
+
+    Raises:
+        StageError: If there is none, or the file is damaged.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if not name.endswith(".json"):
+        raise StageError(f"invalid choice: {name!r} (choose from {', '.join(PRESETS)}, or a file)")
+    try:
+        return Config(**json.loads(Path(name).read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise StageError(
+            f"{name} is no preset ({error}). Make one: python -m training tune"
+        ) from error

@@ -64,7 +64,7 @@ class ParquetRows:
     def read(self) -> Iterator[tuple[str, Image]]:
         """Yield key and image of each row; a row group is decoded as far as these rows reach."""
         with fsspec.open(self.file) as stream:
-            parquet = pq.ParquetFile(stream)
+            parquet = pq.ParquetFile(stream, buffer_size=1_000_000)  # not a row group at once
             groups, row = self.row_groups(parquet.metadata)
             size = sum(parquet.metadata.row_group(group).total_byte_size for group in groups)
             rows = sum(parquet.metadata.row_group(group).num_rows for group in groups)

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training import cluster
 from training.augmentation import damage, distort, pen_ink, strengths
 from training.calibration import calibrate
 from training.callbacks import MeanOfEpochs, OneCycle, ProgressBar
@@ -40,7 +42,9 @@ class TrainingError(StageError):
     """Training cannot go on; the message says why and what to try."""
 
 
-def train(config: Config, digits: Digits, build: Path, seeds: int = 1) -> keras.Model:
+def train(
+    config: Config, digits: Digits, build: Path, seeds: int = 1, address: str = ""
+) -> keras.Model:
     """Train a network and write it, with its history, to `build/training/`.
 
     Args:
@@ -49,6 +53,7 @@ def train(config: Config, digits: Digits, build: Path, seeds: int = 1) -> keras.
         build: The build folder.
         seeds: How many networks to train, from the configuration's seed on. That which reads most
             validation digits is kept, of equals the one with the lower loss on them.
+        address: Of a Ray cluster to train them on side by side, as `cluster.connected` takes it.
 
     Returns:
         The trained network, not compiled: without an optimizer's state.
@@ -58,16 +63,23 @@ def train(config: Config, digits: Digits, build: Path, seeds: int = 1) -> keras.
         StageError: If the build folder cannot be written.
     """
     with fresh_folder(build / "training") as folder:
-        trained = []
-        for seed in range(config.seed, config.seed + seeds):
-            model, history = fit(replace(config, seed=seed), digits)
-            trained.append((*validate(model, digits.validation), seed, model, history))
+        runs = [replace(config, seed=config.seed + more) for more in range(seeds)]
+        found = cluster.spread(partial(fit_and_validate, digits), runs, address)
+        trained = sorted(found, key=lambda one: one[2])
         *_, seed, model, history = max(trained, key=lambda one: (one[0], -one[1]))
         history["seeds"] = spread([accuracy for accuracy, *_ in trained])
         model.save(folder / "model.keras")
         settings = asdict(replace(config, seed=seed))
         write_json(folder / "history.json", {"config": settings, **history})
     return model
+
+
+def fit_and_validate(
+    digits: Digits, config: Config
+) -> tuple[float, float, int, keras.Model, dict[str, Any]]:
+    """Train one network; return its accuracy and loss on validation digits, seed, self, history."""
+    model, history = fit(config, digits)
+    return (*validate(model, digits.validation), config.seed, model, history)
 
 
 def validate(model: keras.Model, split: Split) -> tuple[float, float]:
