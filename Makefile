@@ -7,7 +7,7 @@ COMPILE = $(RUN) uv pip compile --quiet --universal --generate-hashes --python-v
 VERSIONS = import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit( \
 	"Python 3.11, 3.12 or 3.13 is needed; name one: make PYTHON=python3.12")
 
-.PHONY: install demo test test-slow test-hub cluster-test check format bench picture \
+.PHONY: install demo test test-slow test-hub cluster-test cluster-bench check format bench picture \
 	reference costs lock clean
 
 install: .venv/installed
@@ -43,6 +43,9 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(RUN) training.bench
+
+cluster-bench: .venv-cluster/installed
+	$(RUN_CLUSTER) training.bench.bulk
 
 picture: .venv/installed
 	$(RUN) training.bench.page
