@@ -84,7 +84,9 @@ def spread(work: Callable[[Any], Any], items: list[Any], address: str) -> Iterat
             return {"result": [work(item) for item in batch["item"]]}
 
         logging.getLogger("ray.data").setLevel(logging.WARNING)
-        ray.data.DataContext.get_current().enable_progress_bars = False
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.op_resource_reservation_enabled = False  # half the processors would stand idle
         blocks = [{"item": item} for item in items]
         data = ray.data.from_items(blocks, override_num_blocks=len(blocks))
         try:
