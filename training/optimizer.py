@@ -11,7 +11,7 @@ import math
 
 import keras
 
-ADAM_SHARE = 0.3  # of the learning rate, for biases, normalisation and the last layer
+ADAM_SHARE = 0.27  # of the learning rate, for biases, normalisation and the last layer
 
 
 class ConvolutionMuon(keras.optimizers.Muon):
