@@ -34,7 +34,7 @@ from training.data import cut_validation
 from training.export import predict
 from training.gate import check_card
 from training.metrics import describe_model, evaluate_release, score_fully
-from training.stage import describe_files
+from training.stage import describe_files, read_json
 
 
 @pytest.fixture
@@ -93,6 +93,12 @@ def test_every_picture_of_the_card_is_there_and_described(model_dir: Path) -> No
         f"figures/{file.name}" for file in (model_dir / "figures").iterdir()
     }
     assert all(len(text) > 20 for text, _ in pictures)
+
+
+def test_a_release_that_began_with_no_other_names_none(model_dir: Path) -> None:
+    history = read_json(model_dir / "history.json", "")
+    assert history["config"]["start"] == ""
+    assert "It began with" not in (model_dir / "README.md").read_text("utf-8")
 
 
 def test_tables_of_the_card_are_whole(model_dir: Path) -> None:

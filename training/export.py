@@ -52,7 +52,8 @@ def export(build: Path, images: NDArray[np.uint8]) -> None:
         shutil.copy(preprocessing.__file__, folder / "preprocessing.py")
         history = read_json(build / "training" / "history.json", TRAIN_COMMAND)
         del history["config"]["dataset"]  # may be a path of this machine
-        if Path(history["config"]["start"]).is_dir():
+        start = history["config"]["start"]
+        if start and Path(start).is_dir():
             history["config"]["start"] = "a release on the machine that trained it"
         write_json(folder / "history.json", history)
         check_forms(folder, images)
