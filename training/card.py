@@ -193,7 +193,8 @@ def render_readme(reference: dict[str, Any], readme: str) -> str:
             for name in ("redrawn", "resized", "test")
         )
         seconds = " · ".join(f"{value:.0f}" for value in result["seconds"])
-        about = f"{result['epochs']} epochs of the {result['network']} network"
+        epochs = f"{result['epochs']} epoch{'s' * (result['epochs'] > 1)}"
+        about = f"{epochs} of the {result['network']} network"
         parameters = thousands(result["parameters"])
         rows.append(f"| `{preset}` | {about} | {parameters} | {accuracies} | {seconds} |")
     rows.append(

@@ -67,8 +67,8 @@ def draw_curves(curves: dict[str, list[float]]) -> Figure:
         for key, label, color in ((name, "training", MUTED), (f"val_{name}", "validation", ACCENT)):
             values = factor * np.array(curves[key])
             axes.plot(epochs, values, color=color, marker="o", markersize=4, label=label)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.set(xlabel="epoch", xlim=(0.5, len(epochs) + 0.5))
     left.set(title="Accuracy", ylabel="%")
     right.set(title="Loss", ylabel="cross-entropy")
     left.legend(loc="lower right")
