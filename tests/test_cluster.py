@@ -184,11 +184,13 @@ def test_two_machines_are_started_by_hand_as_the_readme_says(
     wanted = [line for line in commands if "ray " in line or "RAY_" in line or "s3://" in line]
     assert len(wanted) == 5
     script = "\n".join(["ip link set lo up", *wanted, "ray status"])
-    for name, own in names.items():
-        script = script.replace(name, own)
+    for name, ours in names.items():
+        script = script.replace(name, ours)
     places = f"{Path(sys.executable).parent}:{environment['PATH']}"
     alone = {key: value for key, value in environment.items() if not key.startswith("RAY_E")}
-    alone |= {"HOME": str(tmp_path), "PATH": places}
+    # Files of their own, in which Ray would later look for a cluster that is no more.
+    own = tempfile.mkdtemp(dir=environment["RAY_TMPDIR"])
+    alone |= {"HOME": str(tmp_path), "PATH": places, "RAY_TMPDIR": own}
     done = subprocess.run(
         [*ALONE, "bash", "-ec", script], cwd=ROOT, env=alone, capture_output=True, text=True
     )
