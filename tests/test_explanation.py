@@ -30,7 +30,8 @@ def example(name: str) -> NDArray[np.uint8]:
 
 def test_every_convolution_has_its_maps_shallow_to_deep(explainer: Explainer) -> None:
     maps = explainer.explain(example("three")).feature_maps
-    assert [layer.shape for layer in maps] == [(12, 12, 16), (10, 10, 48), (4, 4, 64), (2, 2, 176)]
+    sides = [(26, 26, 8), (12, 12, 16), (10, 10, 48), (4, 4, 64), (2, 2, 176)]
+    assert [layer.shape for layer in maps] == sides
     assert all(layer.min() == 0 < layer.max() for layer in maps)  # after their ReLU
 
 

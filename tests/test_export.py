@@ -54,7 +54,7 @@ def test_layers_show_every_convolution_and_the_same_answer(
     interpreter.invoke()
     outputs = [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
     maps = sorted(output.shape[1:] for output in outputs if output.ndim == 4)
-    assert maps == [(2, 2, 176), (4, 4, 64), (10, 10, 48), (12, 12, 16)]
+    assert maps == [(2, 2, 176), (4, 4, 64), (10, 10, 48), (12, 12, 16), (26, 26, 8)]
     assert all((output >= 0).all() for output in outputs)
     probabilities = next(output for output in outputs if output.ndim == 2)
     expected = Classifier(Release(model_dir)).predict(image)

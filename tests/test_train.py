@@ -54,22 +54,6 @@ def test_of_several_seeds_that_which_reads_most_validation_digits_is_kept(
     assert seeds["interval"][0] < seeds["mean"] < seeds["interval"][1]
 
 
-def test_adapting_leaves_a_blend_of_the_weights_before_and_after(few_digits: Digits) -> None:
-    class Seen(keras.callbacks.Callback):
-        epochs: list[list[np.ndarray]] = []
-
-        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-            self.epochs.append(self.model.get_weights())
-
-    adapting = replace(TINY, adapting_epochs=2, adapted_share=0.7, handwriting=0.3, traced=100)
-    blend = fit(adapting, few_digits, [Seen()])[0].get_weights()
-    before, *after = Seen.epochs
-    for old, one, other, left in list(zip(before, *after, blend, strict=True))[:-2]:
-        assert (old != one).any() and (one != other).any()
-        np.testing.assert_allclose(left, 0.3 * old + 0.35 * (one + other), rtol=1e-4, atol=1e-5)
-    # but for the last layer, which the temperature divides
-
-
 def test_a_release_is_fine_tuned_and_stays_what_it_was(few_digits: Digits, model_dir: Path) -> None:
     few = replace(
         few_digits, train=Split(few_digits.train.images[:64], few_digits.train.labels[:64])
@@ -99,6 +83,15 @@ def test_each_epoch_brings_every_image_in_another_order_and_form() -> None:
     assert (sum(y.sum(0) for _, y in first) == np.bincount(split.labels)).all()
     assert (first[0][1] != second[0][1]).any()
     assert (first[0][0] != second[0][0]).any()
+
+
+def test_other_handwritings_come_in_when_the_configuration_says(few_digits: Digits) -> None:
+    labels = (np.arange(640) < 64).astype(np.uint8)  # ones are traced, and few else
+    split = Split(few_digits.train.images[:640], labels)
+    config = replace(TINY, handwriting=0.6, handwriting_from=0.5, traced=64)
+    ones = np.array([y.numpy()[:, 1].mean() for _, y in distorted_batches(split, config, 20)])
+    assert ones[:10].mean() == pytest.approx(0.1)
+    assert ones[10:].mean() == pytest.approx(0.6 + 0.4 * 0.1, abs=0.08)
 
 
 def test_a_loss_that_is_no_number_ends_with_a_clear_error(

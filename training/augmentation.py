@@ -22,7 +22,7 @@ EDGE = 1.1  # pixels in which ink fades into paper, as after the reader's area a
 # The reader brings every digit into place, so that the network also has to see some in place, and
 # in the end mostly: in all of the images' sharpness lies what tells MNIST's digits from drawn ones.
 UNDISTORTED = 0.15  # share of the images
-FADING = 0.4  # share of a cycle, its end, in which distortions grow weaker
+FADING = 0.4  # share of the training, its end, in which distortions grow weaker
 WEAKEST = 0.2  # of their strength is left at the end
 
 # What scans and photographs do to a digit, each up to the strongest that still shows it.
@@ -36,7 +36,7 @@ def strengths(count: tf.Tensor, progress: tf.Tensor, seed: tf.Tensor) -> tf.Tens
 
     Args:
         count: How many images.
-        progress: How far the learning rate's cycle has come, 0 to 1; 0 where there is none.
+        progress: How far the training has come, 0 to 1.
         seed: (2,) integers; fixes which images stay as they are.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What goes along with Keras' fit: a rate's cycle, a progress bar, mean weights, reports."""
+"""What goes along with Keras' fit: a rate's cycle, a progress bar, reports."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 WARM_UP = 0.25  # share of the steps in which the learning rate rises
@@ -45,7 +43,7 @@ class ProgressBar(keras.callbacks.Callback):
     """One bar for the whole training, with the time left."""
 
     def __init__(self, epochs: int, steps: int) -> None:
-        """Open a bar for so many epochs of so many steps, in one `fit` or several."""
+        """Open a bar for so many epochs of so many steps."""
         super().__init__()
         self.epochs, self.steps, self.ended = epochs, steps, 0
         self.bar = tqdm(total=epochs * steps, unit="step", desc="Training", ncols=100)
@@ -60,25 +58,6 @@ class ProgressBar(keras.callbacks.Callback):
         self.ended += 1
         accuracy = 100 * (logs or {})["val_accuracy"]
         self.bar.set_postfix_str(f"epoch {self.ended}/{self.epochs}, validation {accuracy:.2f} %")
-
-
-class MeanOfEpochs(keras.callbacks.Callback):
-    """Keeps the weights, with the normalisation's statistics, of each epoch's end."""
-
-    def __init__(self, first: int) -> None:
-        """Begin at the end of epoch `first`, counted from 0."""
-        super().__init__()
-        self.first = first
-        self.seen: list[list[NDArray[np.float32]]] = []
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keep the weights."""
-        if epoch >= self.first:
-            self.seen.append(self.model.get_weights())
-
-    def weights(self) -> list[NDArray[np.float32]]:
-        """Return the mean of each of the network's arrays."""
-        return [np.mean(arrays, axis=0) for arrays in zip(*self.seen, strict=True)]
 
 
 class AfterEpoch(keras.callbacks.Callback):

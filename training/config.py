@@ -26,8 +26,6 @@ class Config:
         preset: The name it goes by.
         network: Which of `model.py`'s networks: "small" (the default) or "baseline".
         epochs: Passes over the training images.
-        adapting_epochs: Further passes, and then the only ones, with other handwritings.
-        adapted_share: What these further passes weigh in the weights' final blend, 0 to 1.
         batch_size: Images per step.
         learning_rate: Of a one-cycle schedule its peak, else constant.
         one_cycle: Warm up and anneal the learning rate; else it is constant.
@@ -38,6 +36,7 @@ class Config:
         augment: Whether training images are distorted.
         damaged: Share of each batch that stripes, a veil, noise or a wiped-out square is laid over.
         handwriting: Share of each batch that is digits in other handwritings, 0 to 1.
+        handwriting_from: Share of the training, 0 to 1, that is over when these come in.
         non_digits: Drawings of no digit to train on, as a share of the digits.
         traced: How many training digits these are made from; all, if there are fewer.
         hands: In how many handwritings each of these is written.
@@ -49,18 +48,17 @@ class Config:
     preset: str
     network: Literal["small", "baseline"] = "small"
     epochs: int = 15
-    adapting_epochs: int = 0
-    adapted_share: float = 1.0
     batch_size: int = 128
     learning_rate: float = 0.03
     one_cycle: bool = True
     optimizer: Literal["muon", "adam"] = "muon"
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.1
+    weight_decay: float = 0.007
+    label_smoothing: float = 0.05
     steps_per_call: int = 45
     augment: bool = True
     damaged: float = 0.0
     handwriting: float = 0.0
+    handwriting_from: float = 0.0
     traced: int = 60_000
     hands: int = 1
     non_digits: float = 0.0
@@ -111,11 +109,10 @@ PRESETS = {
     ),
     "release": Config(
         "release",
-        epochs=7,
-        adapting_epochs=5,
-        adapted_share=0.75,
+        epochs=11,
         traced=30_000,
-        handwriting=0.4,
+        handwriting=0.2,
+        handwriting_from=0.7,
         non_digits=0.05,
         damaged=3 / 128,
     ),

@@ -14,28 +14,27 @@ CLASSES = 10
 
 
 def build_model() -> keras.Model:
-    """Build the network that is released: 144,602 parameters.
+    """Build the network that is released: 145,434 parameters.
 
-    Normalisation comes after the pooling, where there is a quarter of the pixels to normalise,
-    and the convolutions have no padding: a digit's margin is empty.
+    Normalisation comes after the pooling, where there is a quarter of the pixels to normalise, and
+    not at all at full size; the convolutions have no padding: a digit's margin is empty.
     """
     inputs = keras.Input(INPUT_SHAPE)
     x = layers.Rescaling(1 / 255)(inputs)
-    x = convolution(x, 16, size=5, pool=True)
+    x = layers.Conv2D(8, 3, activation="relu")(x)
+    x = convolution(x, 16, pool=True)
     x = convolution(x, 48)
     x = convolution(x, 64, pool=True)
     x = convolution(x, 176)
     x = layers.Flatten()(x)
-    x = layers.Dropout(0.3)(x)
+    x = layers.Dropout(0.15)(x)
     outputs = layers.Dense(CLASSES, activation="softmax", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="small")
 
 
-def convolution(
-    x: keras.KerasTensor, filters: int, size: int = 3, pool: bool = False
-) -> keras.KerasTensor:
+def convolution(x: keras.KerasTensor, filters: int, pool: bool = False) -> keras.KerasTensor:
     """Append convolution, pooling if asked for, batch normalisation and ReLU."""
-    x = layers.Conv2D(filters, size, use_bias=False)(x)
+    x = layers.Conv2D(filters, 3, use_bias=False)(x)
     if pool:
         x = layers.MaxPooling2D()(x)
     x = layers.BatchNormalization()(x)

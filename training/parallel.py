@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK = 250  # rows handed to a process at once
+# What the work needs is imported once, not by every process.
+PRELOADED = ["training.handwriting", "training.non_digits", "training.redraw"]
 
 
 def stack_rows(
@@ -24,5 +26,6 @@ def stack_rows(
     if len(columns[0]) < CHUNK:
         return np.stack([work(*row) for row in zip(*columns, strict=True)])
     context = get_context("forkserver")  # a fork of a process that runs TensorFlow may hang
+    context.set_forkserver_preload(PRELOADED)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         return np.stack(list(pool.map(work, *columns, chunksize=CHUNK)))

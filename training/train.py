@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from training import cluster
 from training.augmentation import damage, distort, pen_ink, strengths
 from training.calibration import calibrate
-from training.callbacks import MeanOfEpochs, OneCycle, ProgressBar
+from training.callbacks import OneCycle, ProgressBar
 from training.config import Config
 from training.data import Digits, Split
 from training.handwriting import ink_depths
@@ -32,8 +32,6 @@ from training.non_digits import outliers
 from training.optimizer import ConvolutionMuon
 from training.stage import StageError, fresh_folder, write_json
 from training.start import load_start
-
-ADAPTING_SLOWER = 6  # times than the peak of the one cycle before it
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +107,8 @@ def fit(
     keras.utils.set_random_seed(config.seed)
     started = time.perf_counter()
     model = begin(config)
-    progress = ProgressBar(config.epochs + config.adapting_epochs, steps_per_epoch(config, digits))
-    if config.adapting_epochs:
-        curves = learn(model, replace(config, handwriting=0.0), digits, [progress, *watchers])
-        curves = join(curves, adapt(model, config, digits, [progress, *watchers]))
-    else:
-        curves = learn(model, config, digits, [progress, *watchers])
+    progress = ProgressBar(config.epochs, steps_per_epoch(config, digits))
+    curves = learn(model, config, digits, [progress, *watchers])
     progress.bar.close()
     seconds = time.perf_counter() - started
     source = {"dataset": digits.dataset, "revision": digits.revision, "origin": digits.origin}
@@ -170,36 +164,6 @@ def learn(
     return curves
 
 
-def adapt(
-    model: keras.Model, config: Config, digits: Digits, watchers: Sequence[keras.callbacks.Callback]
-) -> dict[str, list[float]]:
-    """Go on with other handwritings mixed in, and leave a blend of the weights before and after.
-
-    The blend keeps what both know: the test set's digits and those that people draw (Wortsman et
-    al. 2021, https://arxiv.org/abs/2109.01903). "After" is itself the mean over the last epochs at
-    a constant rate (Izmailov et al. 2018, https://arxiv.org/abs/1803.05407).
-    """
-    before = model.get_weights()
-    mean = MeanOfEpochs(first=config.adapting_epochs // 3)
-    adapting = replace(
-        config,
-        epochs=config.adapting_epochs,
-        one_cycle=False,
-        learning_rate=config.learning_rate / ADAPTING_SLOWER,
-        seed=config.seed + 1,
-    )
-    curves = learn(model, adapting, digits, [*watchers, mean])
-    share = config.adapted_share
-    pairs = zip(before, mean.weights(), strict=True)
-    model.set_weights([(1 - share) * old + share * new for old, new in pairs])
-    return curves
-
-
-def join(*parts: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Put one phase's curves behind the other's."""
-    return {name: [value for part in parts for value in part[name]] for name in parts[0]}
-
-
 def steps_per_epoch(config: Config, digits: Digits) -> int:
     """Count the batches of one pass."""
     count = len(digits.train.labels)
@@ -235,8 +199,8 @@ def training_input(split: Split, config: Config, steps: int) -> dict[str, Any]:
 def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Dataset:
     """Shuffle, batch and distort, in an order the seed fixes, for so many steps.
 
-    Some of the images are no digits; a share of each batch gives its place to digits in other
-    handwritings.
+    Some of the images are no digits; from some step on, a share of each batch gives its place to
+    digits in other handwritings.
     """
     count = round(config.non_digits * len(split.labels))
     unclear, undecided = outliers(split, count, config.seed)
@@ -248,9 +212,10 @@ def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Datas
 
     def distorted(rows: tf.Tensor, seed: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         count = tf.shape(rows)[0]
-        drawn = tf.random.stateless_uniform((count,), seed) < config.handwriting
+        progress = tf.cast(step, tf.float32) / steps
+        share = tf.where(progress < config.handwriting_from, 0.0, config.handwriting)
+        drawn = tf.random.stateless_uniform((count,), seed) < share
         hands = tf.random.stateless_uniform((count,), seed + 1, 0, len(drawn_targets), tf.int32)
-        progress = tf.cast(step, tf.float32) / steps if config.one_cycle else 0.0
         strength = strengths(count, progress, seed + 2)
         place = drawn[:, None, None, None]
         mixed = tf.where(place, tf.gather(drawn_images, hands), tf.gather(images, rows))

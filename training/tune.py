@@ -38,7 +38,7 @@ SPACE: dict[str, BaseDistribution] = {
     "damaged": FloatDistribution(0.0, 0.1),
     "handwriting": FloatDistribution(0.1, 0.6),
     "non_digits": FloatDistribution(0.0, 0.2),
-    "adapted_share": FloatDistribution(0.5, 1.0),
+    "handwriting_from": FloatDistribution(0.0, 0.9),
 }
 OBJECTIVE = "objective"
 SMALLEST_BATCH, BATCHES = 4, 8  # trials between two looks at the results, and how many looks

@@ -28,7 +28,9 @@ TEMPLATES = Environment(
 LEVELS = (
     ("edges", "Each filter looks for one small thing, such as the upper edge of a stroke or a "
      "slanted line, and its map is bright wherever your drawing has it."),
-    ("outlines", "These filters look at the edges found before and answer to what is made of "
+    ("strokes", "Two edges that run side by side make a piece of a stroke, and each map is bright "
+     "where such pieces lean one way."),
+    ("outlines", "These filters look at the pieces found before and answer to what is made of "
      "them: bends, corners and the ends of strokes."),
     ("parts", "Bends and corners become larger parts, such as a bar, a hook or half a loop, and "
      "a map only tells roughly where they are."),

@@ -154,6 +154,8 @@ def test_photo_is_answered(open_page: OpenPage) -> None:
     page.get_by_role("tab", name="Image").click()
     page.get_by_role("button", name="Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
+    # Gradio takes no photo, and says nothing, before the camera's first picture.
+    page.wait_for_function("document.querySelector('#image-input video')?.videoWidth > 0")
     page.get_by_role("button", name="capture photo").click()
     expect(page.locator(".answer:not(.blank) .seen img")).to_be_visible()
 

@@ -37,7 +37,7 @@ def test_axe_has_no_serious_finding(open_page: OpenPage, scheme: Any) -> None:
     draw(page, SEVEN)
     open_part(page, "Look inside")
     open_part(page, "About this model")
-    expect(page.locator(".inside .layers li")).to_have_count(4)
+    expect(page.locator(".inside .layers li")).to_have_count(5)
     page.locator("#card table").first.wait_for()
     assert serious_findings(page) == []
     page.get_by_role("tab", name="Image").click()
@@ -71,7 +71,7 @@ def test_nothing_drawn_is_calm_inside_too(open_page: OpenPage) -> None:
     open_part(page, "Look inside")
     expect(page.locator(".asking")).to_be_visible()
     draw(page, SEVEN)
-    expect(page.locator(".inside .layers li")).to_have_count(4)
+    expect(page.locator(".inside .layers li")).to_have_count(5)
     page.get_by_role("button", name="Clear").click()
     expect(page.locator(".inside")).to_have_count(0)
 
@@ -97,7 +97,7 @@ def test_parts_fit_a_phone(open_page: OpenPage) -> None:
     draw(page, SEVEN)
     open_part(page, "Look inside")
     open_part(page, "About this model")
-    expect(page.locator(".inside .layers li")).to_have_count(4)
+    expect(page.locator(".inside .layers li")).to_have_count(5)
     page.locator("#card table").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     screenshot(page, "phone-parts", whole=True)

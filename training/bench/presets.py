@@ -55,7 +55,7 @@ def measure_presets(seeds: int, place: Path) -> dict[str, Any]:
                 result[key].append(value)
             result.setdefault("corruptions", metrics["corruptions"])  # the first seed's
             result |= {
-                "epochs": preset.epochs + preset.adapting_epochs,
+                "epochs": preset.epochs,
                 "network": preset.network,
                 "parameters": metrics["model"]["parameters"],
             }
