@@ -79,6 +79,7 @@ def spread(work: Callable[[Any], Any], items: list[Any], address: str) -> Iterat
         return
     with connected(address):
         import ray
+        import ray.data  # sets its loggers' levels, so before we do
 
         def do(batch: dict[str, Any]) -> dict[str, list[Any]]:
             return {"result": [work(item) for item in batch["item"]]}
