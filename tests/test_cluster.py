@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -200,13 +201,26 @@ def test_two_machines_are_started_by_hand_as_the_readme_says(
     assert len(answers_in(tmp_path / "to")) == 500
 
 
-def test_one_line_says_that_no_cluster_answers(
-    environment: dict[str, str], source: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("address", "left"),
+    [("auto", ""), ("auto", "127.0.0.1:{port}"), ("127.0.0.1:{port}", ""), ("127.0.0.1:1", "")],
+    ids=["none is known", "the known one is no more", "nobody listens", "nobody may listen"],
+)
+def test_one_line_soon_says_that_no_cluster_answers(
+    address: str, left: str, environment: dict[str, str], own_digits: Path, tmp_path: Path
 ) -> None:
-    done = run_training(*classify_command(source, tmp_path / "to")[3:], env=environment)
-    assert done.returncode == 1
-    assert "No Ray cluster answers at auto" in done.stderr.splitlines()[-1]
-    assert "ray start --head" in done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]  # of nobody once it is closed
+    with tempfile.TemporaryDirectory(dir=environment["RAY_TMPDIR"]) as own:
+        if left:
+            (Path(own) / "ray").mkdir()
+            (Path(own) / "ray" / "ray_current_cluster").write_text(left.format(port=port))
+        words = ["classify", own_digits, "--to", tmp_path, "--address", address.format(port=port)]
+        done = run_training(*words, env=environment | {"RAY_TMPDIR": own}, timeout=15)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"error: No Ray cluster answers at {address.format(port=port)} (")
+    assert last.endswith("Start one: ray start --head; or leave out --address.")
 
 
 def tune_command(own_digits: Path, build: Path) -> list[str]:
