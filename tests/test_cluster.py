@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,24 @@ def nodes(environment: dict[str, str], reads: Any) -> Iterator[list[Any]]:
     cluster.shutdown()
 
 
+def processes_of(node: Any) -> list[psutil.Process]:
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    return [raylet, *raylet.children(recursive=True)]
+
+
 def lose(node: Any) -> None:
     """Kill a node with all that runs on it, as when its machine loses power."""
-    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-    for process in (raylet, *raylet.children(recursive=True)):
+    for process in processes_of(node):
         process.kill()
+
+
+def works(node: Any) -> bool:
+    """Whether a task of `spread` runs on a node: Ray names a worker after its task."""
+    for process in processes_of(node):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            if "ray::MapBatches(do)" in " ".join(process.cmdline()):
+                return True
+    return False
 
 
 @contextmanager
@@ -298,11 +311,13 @@ def ended_trials(build: Path) -> int:
 
 
 def test_seeds_are_trained_side_by_side(
-    own_digits: Path, environment: dict[str, str], tmp_path: Path
+    nodes: list[Any], own_digits: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    words = ["train", "--preset", "quick", "--dataset", own_digits, "--build", tmp_path]
-    done = run_training(*words, "--seeds", 2, "--address", "local", env=environment)
-    assert done.returncode == 0, done.stderr
+    words = ["train", "--preset", "quick", "--dataset", str(own_digits), "--build", str(tmp_path)]
+    command = [sys.executable, "-m", "training", *words, "--seeds", "2", "--address", "auto"]
+    with started(environment, *command) as driver:
+        wait_while_running(driver, lambda: all(map(works, nodes)))
+        assert driver.wait(timeout=300) == 0
     history = read_json(tmp_path / "model" / "history.json", "")
     assert len(history["seeds"]["values"]) == 2
     best = int(np.argmax(history["seeds"]["values"]))
