@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ PACKAGES = ("space", "training")  # what a worker needs of this repository
 # A worker has one processor; and what a training gives no longer depends on the machine's number.
 ONE_PROCESSOR = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 LOCAL = "local"  # a cluster of this machine alone, for as long as the command runs
+PATIENCE = 5  # seconds for a cluster to answer
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray's call home
 
@@ -43,6 +45,7 @@ def connected(address: str) -> Iterator[None]:
         ) from error
     environment = {"py_modules": [str(ROOT / name) for name in PACKAGES], "env_vars": ONE_PROCESSOR}
     try:
+        knock(address)
         ray.init(
             address,
             runtime_env=environment,
@@ -52,12 +55,35 @@ def connected(address: str) -> Iterator[None]:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise StageError(
-            f"No Ray cluster answers at {address} ({error}). Start one: ray start --head"
+            f"No Ray cluster answers at {address} ({error}). "
+            "Start one: ray start --head; or leave out --address."
         ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def knock(address: str) -> None:
+    """See that something listens where a cluster should: Ray itself tries for a quarter of an hour.
+
+    "auto" may be what a cluster left that is no more.
+
+    Raises:
+        ConnectionError: If nothing does, or no address is known.
+    """
+    from ray._private.services import canonicalize_bootstrap_address, extract_ip_port
+
+    try:
+        found = canonicalize_bootstrap_address(address)
+    except ValueError:  # of another form: Ray itself soon says what is wrong with it
+        return
+    if found is None:  # it will be started
+        return
+    try:
+        socket.create_connection(extract_ip_port(found), PATIENCE).close()
+    except OSError as error:
+        raise ConnectionError(f"{found}: {error.strerror or error}") from error
 
 
 def spread(work: Callable[[Any], Any], items: list[Any], address: str) -> Iterator[Any]:
@@ -79,6 +105,7 @@ def spread(work: Callable[[Any], Any], items: list[Any], address: str) -> Iterat
         return
     with connected(address):
         import ray
+        import ray.data  # sets its loggers' levels, so before we do
 
         def do(batch: dict[str, Any]) -> dict[str, list[Any]]:
             return {"result": [work(item) for item in batch["item"]]}
