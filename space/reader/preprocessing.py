@@ -317,21 +317,24 @@ def has_grey_palette(image: Image.Image) -> bool:
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Put an RGBA image onto what its ink is not: white under dark ink, black under light."""
-    alpha = image.getchannel("A")
+    """Put an RGBA image, RGB or L after that, onto what its ink is not: white under dark ink."""
+    red, green, blue, alpha = image.split()
+    colours = red if red == green == blue else image.convert("RGB")
     if alpha.getextrema() == (255, 255):
-        return image.convert("RGB")
+        return colours
     weights = np.asarray(alpha, np.float32)
-    ink = float((np.asarray(image.convert("L")) * weights).sum()) / max(float(weights.sum()), 1.0)
-    paper = Image.new("RGB", image.size, "white" if ink < 128 else "black")
-    paper.paste(image, mask=alpha)
+    ink = float((np.asarray(colours.convert("L")) * weights).sum()) / max(float(weights.sum()), 1.0)
+    paper = Image.new(colours.mode, image.size, "white" if ink < 128 else "black")
+    paper.paste(colours, mask=alpha)
     return paper
 
 
 def most_telling_band(image: Image.Image) -> Image.Image:
     """Make an RGB image grey, by one colour alone where ink and paper are equally bright."""
     small = image.resize((64, 64), Image.Resampling.BOX)  # enough to compare by
-    spread = [float(np.asarray(band).std()) for band in (small.convert("L"), *small.split())]
+    # a copy whose colours lie apart: as they are, NumPy takes five times as long
+    bands = np.array(np.asarray(small).reshape(-1, 3).T, np.float64, order="C").std(1)
+    spread = [float(np.asarray(small.convert("L")).std()), *bands.tolist()]
     best = int(np.argmax(spread))
     return image.getchannel(best - 1) if spread[best] > 1.5 * spread[0] else image.convert("L")
 
@@ -470,12 +473,34 @@ def contrast_to_paper(grey: Grey, coarse: Grey, inverted: bool) -> Grey:
     Returns:
         (height, width), 0 on paper to 1; a ratio, since a shadow dims ink and paper alike.
     """
-    reach = (max(round(WIDEST_STROKE * min(coarse.shape)), 3),) * 2
-    fill = ndimage.grey_closing if inverted else ndimage.grey_opening
-    paper = resize(fill(coarse, reach), grey.shape)
+    reach = max(round(WIDEST_STROKE * min(coarse.shape)), 3)
+    filled = coarse
+    for pick in (np.maximum, np.minimum) if inverted else (np.minimum, np.maximum):
+        filled = extreme(pick, filled, reach)
+    paper = resize(filled, grey.shape)
     difference = paper - grey if inverted else grey - paper
     contrast: Grey = np.clip(difference / np.maximum(np.maximum(paper, grey), DARKEST), 0, 1)
     return contrast
+
+
+def extreme(pick: np.ufunc, values: Grey, reach: int) -> Grey:
+    """Return the most or the least around each point, as SciPy does in five times the time.
+
+    Args:
+        pick: `np.maximum` or `np.minimum`; an even window reaches further right for the one and
+            further left for the other, so that one after the other moves nothing.
+        values: (height, width).
+        reach: The side of the square window.
+    """
+    before = (reach - 1) // 2 if pick is np.maximum else reach // 2
+    for _ in ("down", "across"):
+        first, last = values[:1].repeat(before, 0), values[-1:].repeat(reach - 1 - before, 0)
+        values, width = np.concatenate((first, values, last)), 1
+        while width < reach:  # the extreme of a window is that of two smaller ones that cover it
+            step = min(width, reach - width)
+            values, width = pick(values[:-step], values[step:]), width + step
+        values = values.T
+    return values
 
 
 def ink_levels(contrast: Grey) -> list[float]:
@@ -489,7 +514,7 @@ def ink_levels(contrast: Grey) -> list[float]:
     if contrast.max() < MIN_CONTRAST:
         raise EmptyDrawingError(EMPTY)
     bins = np.minimum(contrast * np.float32(256), np.float32(255)).astype(np.uint8)
-    counts = np.bincount(bins.ravel(), minlength=256)
+    counts = np.array(Image.fromarray(bins).histogram())
     levels: list[float] = []
     while np.count_nonzero(counts) > 1 and len(levels) < MOST_LEVELS:
         first = otsu(counts)
@@ -671,6 +696,12 @@ def centre(digit: Grey) -> tuple[Grey, tuple[float, float]]:
 
 def estimate_stroke_width(pixels: Grey) -> float:
     """Estimate the pen's width as twice the ink's area over its outline's length, in pixels."""
-    padded = np.pad(pixels, 1)
-    outline = float(np.hypot(*np.gradient(padded)).sum())
+    height, width = pixels.shape
+    padded = np.zeros((height + 4, width + 4), np.float32)
+    padded[2:-2, 2:-2] = pixels
+    down = padded[2:, 1:-1] - padded[:-2, 1:-1]
+    across = padded[1:-1, 2:] - padded[1:-1, :-2]
+    down[1:-1] /= 2  # as `np.gradient` has it for one pixel of margin
+    across[:, 1:-1] /= 2
+    outline = float(np.hypot(down, across).sum())
     return 2 * float(pixels.sum()) / max(outline, 1e-6)
