@@ -109,7 +109,7 @@ PRESETS = {
     ),
     "release": Config(
         "release",
-        epochs=11,
+        epochs=10,
         traced=30_000,
         handwriting=0.2,
         handwriting_from=0.7,
