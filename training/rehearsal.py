@@ -80,7 +80,8 @@ def release(build: Path) -> str:
         answers = verify(build, SPACE)
     print(headline(read_json(build / "model" / "metrics.json", "python -m training evaluate")))
     print(f"\n{MODEL} {published['version']} at {published['commit']} answers:")
-    for name, answer in answers[:: len(answers) // SHOWN][:SHOWN]:
+    sure = [(name, answer) for name, answer in answers if answer["digit"] is not None]
+    for name, answer in sure[:: len(sure) // SHOWN][:SHOWN]:
         print(f"  {name:<14} → {answer['digit']}  ({answer['confidence']:.1%})")
     return str(HfApi().space_info(SPACE).host)
 
