@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from space.reader import (
     Classifier,
@@ -32,13 +33,16 @@ def drawing(
     return image
 
 
-def with_pen(width: int) -> Image.Image:
-    """A five in two strokes, its bar apart from its belly."""
-    image = Image.new("L", (280, 280), 255)
+def with_pen(width: int, larger: int = 1) -> Image.Image:
+    """A five in two strokes, its bar apart from its belly, on a sheet so many times larger."""
+    image = Image.new("L", (280 * larger, 280 * larger), 255)
     canvas = ImageDraw.Draw(image)
-    canvas.line([(110, 60), (190, 58)], fill=0, width=width)
-    canvas.line([(100, 70), (95, 130)], fill=0, width=width)
-    canvas.arc([80, 120, 190, 230], 200, 500, fill=0, width=width)
+    bar, stem, belly = np.multiply(
+        ((110, 60, 190, 58), (100, 70, 95, 130), (80, 120, 190, 230)), larger
+    ).tolist()
+    canvas.line(bar, fill=0, width=width)
+    canvas.line(stem, fill=0, width=width)
+    canvas.arc(belly, 200, 500, fill=0, width=width)
     return image
 
 
@@ -122,6 +126,14 @@ def test_a_thin_and_a_thick_pen_are_brought_near_mnists(pen: int, said: str) -> 
     assert THINNEST - 0.4 < seen.stroke_width < THICKEST + 0.8
     assert said in " ".join(seen.steps)
     assert (seen.thickened != 1) == bool(said)
+
+
+@pytest.mark.parametrize("larger", [1, 2, 3])
+def test_no_stroke_is_lost_that_is_a_hairs_breadth(larger: int) -> None:
+    hair, pen = normalize(with_pen(1, larger)).pixels, normalize(with_pen(12)).pixels
+    kept = np.minimum(hair, ndimage.maximum_filter(pen, 3)).sum() / hair.sum()
+    found = np.minimum(pen, ndimage.maximum_filter(hair, 3)).sum() / pen.sum()
+    assert kept > 0.95 and found > 0.95
 
 
 def test_a_bar_apart_is_kept_and_specks_are_not() -> None:

@@ -10,6 +10,7 @@ is) → cut out → pen → 20 × 20 → centre of mass in the middle of 28 × 2
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ NEARLY = 3  # pixels from the middle that a wiped-out part may have moved its ce
 FINE_SIDE = 100  # of the cut-out on which the pen is measured and changed
 THINNEST, THICKEST = 1.8, 3.0  # pen widths in pixels of the result that are left as they are
 NOT_WORTH = 0.1  # a change of the pen's width by less
+FAINT = 0.7  # mean of the ink below which a pen was finer than the pixels it was averaged into
 
 Grey = NDArray[np.float32]
 Box = tuple[int, int, int, int]
@@ -613,6 +615,8 @@ def bring_pen_near_mnists(digit: Grey) -> tuple[Grey, float]:
     if max(digit.shape) < 2 * DIGIT_BOX:  # MNIST's own, and what is too small to tell
         return digit, 1.0
     fine = scale_to(FINE_SIDE, digit)
+    if max(digit.shape) > FINE_SIDE and (fine**2).sum() < FAINT * fine.sum():
+        fine = scale_to(FINE_SIDE, widen(digit, math.ceil(1.5 * max(digit.shape) / FINE_SIDE)))
     side, pen = max(fine.shape), estimate_stroke_width(ndimage.uniform_filter(fine, 3))
     share = float(np.clip(pen / side, THINNEST / DIGIT_BOX, THICKEST / DIGIT_BOX))
     factor = share * side / pen
@@ -620,6 +624,11 @@ def bring_pen_near_mnists(digit: Grey) -> tuple[Grey, float]:
         return digit, 1.0
     grow = (share * side - pen) / (1 - share) / 2  # the side grows as well
     return swell(fine, grow), factor
+
+
+def widen(digit: Grey, reach: int) -> Grey:
+    """Make strokes `reach` pixels wide that are a hair's breadth."""
+    return extreme(np.maximum, np.pad(digit, reach), reach)
 
 
 def swell(digit: Grey, grow: float) -> Grey:
