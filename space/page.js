@@ -1,7 +1,12 @@
-// An image that is pasted or dropped anywhere on the page is shown in the image tab, and read.
-// Gradio runs this once.
+// An image that is pasted or dropped anywhere on the page is shown in the image tab, and read; and why
+// there is no picture of a camera is said. Gradio runs this once.
 
 const INPUT = "#image-input";
+const CAMERA = {
+  NotAllowedError: "The camera is not allowed here. Allow it in your browser, or upload a photo.",
+  NotFoundError: "No camera was found. Upload a photo instead.",
+  NotReadableError: "Something else uses the camera. Close it, or upload a photo.",
+};
 const WAIT_MS = 50, TRIES = 40;
 
 async function until(look) {
@@ -37,3 +42,11 @@ for (const name of ["dragover", "drop"]) {
     name === "drop" ? take(event, event.dataTransfer) : event.preventDefault();
   });
 }
+
+addEventListener("unhandledrejection", (event) => {
+  const prompt = document.querySelector(`${INPUT} [title="grant webcam access"] .wrap`);
+  const said = CAMERA[event.reason?.name];
+  if (!prompt || !said) return;
+  event.preventDefault(); // Gradio leaves it to the console
+  prompt.lastChild.nodeValue = ` ${said}`;
+});

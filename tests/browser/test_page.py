@@ -160,6 +160,15 @@ def test_photo_is_answered(open_page: OpenPage) -> None:
     expect(page.locator(".answer:not(.blank) .seen img")).to_be_visible()
 
 
+def test_a_camera_that_is_not_allowed_is_not_passed_over(open_page: OpenPage) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Image").click()
+    page.get_by_role("button", name="Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    expect(page.get_by_text("The camera is not allowed here")).to_be_visible()
+    screenshot(page, "camera")
+
+
 def test_two_visitors_keep_their_own_drawings(open_page: OpenPage) -> None:
     one, seven = open_page(), open_page()
     draw(one, ONE)
