@@ -7,6 +7,8 @@ and README's result table from `reference.json`.
 from __future__ import annotations
 
 import re
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,14 @@ def thousands(count: int) -> str:
     return f"{count:,}"
 
 
+def of_seeds(values: list[float], form: Callable[[float], str]) -> str:
+    """Print what networks with different seeds reached: the mean, and from which to which."""
+    if len(values) == 1:
+        return form(values[0])
+    mean = form(statistics.mean(values))
+    return f"{mean} ({form(min(values))} – {form(max(values))})"
+
+
 def render_readme(reference: dict[str, Any], readme: str) -> str:
     """Return README's text with its result table rendered from the reference."""
     rows = [
@@ -189,10 +199,9 @@ def render_readme(reference: dict[str, Any], readme: str) -> str:
     ]
     for preset, result in reference["training"].items():
         accuracies = " | ".join(
-            " · ".join(percent(value) for value in result[f"{name}_accuracy"])
-            for name in ("redrawn", "resized", "test")
+            of_seeds(result[f"{name}_accuracy"], percent) for name in ("redrawn", "resized", "test")
         )
-        seconds = " · ".join(f"{value:.0f}" for value in result["seconds"])
+        seconds = of_seeds(result["seconds"], "{:.0f}".format)
         epochs = f"{result['epochs']} epoch{'s' * (result['epochs'] > 1)}"
         about = f"{epochs} of the {result['network']} network"
         parameters = thousands(result["parameters"])
@@ -204,5 +213,7 @@ def render_readme(reference: dict[str, Any], readme: str) -> str:
         "drawn again on a canvas and normalised by the reader, the same drawings only resized to "
         "28 × 28, and as they are."
     )
+    if (seeds := len(result["seconds"])) > 1:
+        rows[-1] += f" Of {seeds} networks each, with as many seeds: mean (least – most)."
     table = "\n".join(rows) + "\n"
     return TABLE.sub(lambda _: table, readme)
