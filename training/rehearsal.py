@@ -81,7 +81,7 @@ def release(build: Path) -> str:
     print(headline(read_json(build / "model" / "metrics.json", "python -m training evaluate")))
     print(f"\n{MODEL} {published['version']} at {published['commit']} answers:")
     sure = [(name, answer) for name, answer in answers if answer["digit"] is not None]
-    for name, answer in sure[:: len(sure) // SHOWN][:SHOWN]:
+    for name, answer in sure[:: max(len(sure) // SHOWN, 1)][:SHOWN]:
         print(f"  {name:<14} → {answer['digit']}  ({answer['confidence']:.1%})")
     return str(HfApi().space_info(SPACE).host)
 
