@@ -24,6 +24,17 @@ def test_a_kernel_moves_equally_far_in_all_directions(shape: tuple[int, ...]) ->
     assert (moved * gradient).sum() < 0, "downhill"
 
 
+@pytest.mark.parametrize("shape", [(3, 3, 4, 16), (3, 3, 1, 24), (3, 3, 64, 176)])
+def test_an_orthogonal_step_is_keras_own(shape: tuple[int, ...]) -> None:
+    optimizer = ConvolutionMuon(0.01, weight_decay=0.0)
+    rng = np.random.default_rng(0)
+    step = rng.normal(size=shape).astype(np.float32) * np.logspace(0, -3, shape[-1], dtype="f")
+    matrix = keras.ops.convert_to_tensor(step.reshape(-1, shape[-1]))
+    own = keras.optimizers.Muon.zeropower_via_newtonschulz5(optimizer, matrix, 5)
+    ours = optimizer.zeropower_via_newtonschulz5(keras.ops.convert_to_tensor(step), 5)
+    assert np.reshape(ours, matrix.shape) == pytest.approx(np.array(own), abs=2e-3)
+
+
 def test_other_weights_take_adams_steps() -> None:
     gradient = np.array([5.0, -0.01, 2.0])
     moved = step((3,), gradient)
