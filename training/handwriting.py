@@ -23,6 +23,7 @@ OUTLINE = 128  # the depth at the ink's edge; 0 is farther outside than any pen 
 PEN_RADIUS = (0.75, 1.45)  # pixels, about what the reader leaves of any pen
 STEADY = (2, 16)  # rounds of smoothing
 CLOSED = 0.3  # share of paths whose narrow gaps run full, as with a bold pen
+REACH = 11  # of the finer pixels; farther from a path no pen leaves any depth
 GAP = (0.8, 2.2)  # pixels: half of the widest gap that does
 
 Points = NDArray[np.float64]
@@ -90,15 +91,23 @@ def depths(path: Points, label: int, rng: np.random.Generator) -> NDArray[np.uin
     extent = max(float(np.ptp(path, axis=0).max()), 1.0)
     path = (path - path.min(0)) * (DIGIT_BOX - 2 * radius) / extent + radius
     columns, rows = np.clip(path * FINER, 0, SIDE * FINER - 1).astype(int).T
-    away = np.ones((SIDE * FINER,) * 2, bool)
-    away[rows, columns] = False
+    sheet = np.ones((SIDE * FINER,) * 2, bool)
+    sheet[rows, columns] = False
+    near = around(rows), around(columns)
+    away = sheet[near]
     if label != 4 and rng.random() < CLOSED:  # a closed four is a nine
         away = fill_gaps(away, FINER * rng.uniform(*GAP))
-    inwards: Points = radius - distance_transform_edt(away) / FINER
+    inwards = np.full(sheet.shape, -np.inf)
+    inwards[near] = radius - distance_transform_edt(away) / FINER
     moves = [round(CENTRE - (rows.mean() + 0.5) / FINER) for rows in np.nonzero(inwards > 0)]
     centred = np.roll(inwards, np.multiply(moves, FINER), (0, 1))
-    middles = centred[FINER // 2 :: FINER, FINER // 2 :: FINER]
+    middles: Points = centred[FINER // 2 :: FINER, FINER // 2 :: FINER]
     return np.clip(OUTLINE + UNIT * middles, 0, 255).astype(np.uint8)
+
+
+def around(places: NDArray[np.int64]) -> slice:
+    """Return the rows, or columns, in which a path at these can leave any depth."""
+    return slice(max(int(places.min()) - REACH, 0), int(places.max()) + REACH + 1)
 
 
 def fill_gaps(away: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from scipy.ndimage import distance_transform_edt, uniform_filter
 from skimage.morphology import skeletonize
 
 from space.reader import EmptyDrawingError, normalize
+from space.reader.preprocessing import box_of
 from training.parallel import stack_rows
 
 VERSION = 2  # of all below: another one makes other numbers
@@ -66,9 +67,11 @@ def trace(image: NDArray[np.uint8]) -> Strokes:
     """
     finer = Image.fromarray(image).resize((SIDE * FINER,) * 2, Image.Resampling.BICUBIC)
     grey = uniform_filter(np.asarray(finer, np.float32), 3)
-    skeleton = np.pad(thin(grey >= min(INK, grey.max())), 1)
+    ink = np.pad(grey >= min(INK, grey.max()), 1)
+    left, top, right, bottom = box_of(ink)
+    skeleton = thin(ink[top - 1 : bottom + 1, left - 1 : right + 1])  # the rest takes as long
     rows, columns = np.nonzero(skeleton)
-    points = np.stack([columns, rows], 1).astype(np.float64) - 0.5
+    points = np.array([columns + left, rows + top], np.float64).T - 1.5
     edges = connect(skeleton, rows, columns)
     return Strokes(smooth(points, edges) / FINER, edges)
 
@@ -104,15 +107,17 @@ def smooth(
     points: NDArray[np.float64], edges: NDArray[np.int64], rounds: int = SMOOTHING
 ) -> NDArray[np.float64]:
     """Take the pixels' steps out of a path; its ends stay where they are."""
-    count = len(points)
     near, far = np.concatenate([edges, edges[:, ::-1]]).T
-    degree = np.bincount(near, minlength=count)
-    inner = (degree >= 2)[:, None]
+    degree = np.bincount(near, minlength=len(points))
+    inner, neighbours = degree >= 2, np.maximum(degree, 1)
+    axes = list(points.T)
     for _ in range(rounds):
-        sums = [np.bincount(near, points[far, axis], minlength=count) for axis in (0, 1)]
-        means = np.stack(sums, 1) / np.maximum(degree, 1)[:, None]
-        points = np.where(inner, (points + means) / 2, points)
-    return points
+        totals = [np.bincount(near, axis[far], len(degree)) for axis in axes]
+        halfway = [
+            (axis + total / neighbours) / 2 for axis, total in zip(axes, totals, strict=True)
+        ]
+        axes = [np.where(inner, new, old) for new, old in zip(halfway, axes, strict=True)]
+    return np.stack(axes, 1)
 
 
 def see_redrawn(images: NDArray[np.uint8], see: See = see_normalized) -> NDArray[np.uint8]:
