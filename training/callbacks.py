@@ -50,8 +50,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Move the bar on."""
-        done = min(batch + 1, self.steps)  # the last of several steps at once may end beyond
-        self.bar.update(self.ended * self.steps + done - self.bar.n)
+        self.bar.update(self.ended * self.steps + batch + 1 - self.bar.n)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Show the validation accuracy."""

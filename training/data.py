@@ -48,6 +48,11 @@ class Split(NamedTuple):
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
 
+    def some(self, count: int) -> Split:
+        """Take so many from all over it, as it may be sorted by class; all, if it has fewer."""
+        rows = np.linspace(0, len(self.labels), min(count, len(self.labels)), False).astype(int)
+        return Split(self.images[rows], self.labels[rows])
+
 
 @dataclass(frozen=True)
 class Digits:

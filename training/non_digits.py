@@ -61,8 +61,7 @@ def draw_non_digits(digits: Split, count: int, seed: int) -> NDArray[np.uint8]:
     """
     if not count:
         return np.empty((0, *digits.images.shape[1:]), np.uint8)
-    few = Split(digits.images[:FEW], digits.labels[:FEW])
-    return stack_rows(partial(draw_row, few, seed), range(count))
+    return stack_rows(partial(draw_row, digits.some(FEW), seed), range(count))
 
 
 def draw_row(digits: Split, seed: int, row: int) -> NDArray[np.uint8]:

@@ -165,9 +165,11 @@ def learn(
 
 
 def steps_per_epoch(config: Config, digits: Digits) -> int:
-    """Count the batches of one pass."""
+    """Count the batches of one pass, as near as whole calls of some steps come to it."""
     count = len(digits.train.labels)
-    return math.ceil((count + round(config.non_digits * count)) / config.batch_size)
+    steps = math.ceil((count + round(config.non_digits * count)) / config.batch_size)
+    call = min(config.steps_per_call, steps)
+    return round(steps / call) * call
 
 
 def compile_model(model: keras.Model, config: Config, steps: int) -> None:
@@ -179,9 +181,11 @@ def compile_model(model: keras.Model, config: Config, steps: int) -> None:
     model.compile(
         optimizer(rate, weight_decay=config.weight_decay),
         keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
-        metrics=["accuracy"],
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         steps_per_execution=min(config.steps_per_call, steps),
     )
+    # What is created within the first step makes TensorFlow build the graph of a step twice.
+    model.optimizer.build(model.trainable_variables)
 
 
 def training_input(split: Split, config: Config, steps: int) -> dict[str, Any]:
@@ -226,7 +230,10 @@ def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Datas
 
     batches = rows.batch(config.batch_size).repeat()
     pipeline = tf.data.Dataset.zip(batches, seeds, tf.data.Dataset.range(steps))
-    return pipeline.map(distorted, num_parallel_calls=2).prefetch(4)
+    as_it_is = tf.autograph.experimental.do_not_convert(distorted)  # saves a second
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread may sleep on for half a minute when all is done
+    return pipeline.map(as_it_is, num_parallel_calls=2).prefetch(4).with_options(options)
 
 
 def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
@@ -236,7 +243,7 @@ def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
     """
     if not config.handwriting:
         return tf.zeros((1, *INPUT_SHAPE), tf.uint8), tf.zeros((1, CLASSES))
-    some = Split(split.images[: config.traced], split.labels[: config.traced])
+    some = split.some(config.traced)
     depths = ink_depths(some, config.hands, config.seed)
     targets = np.repeat(one_hot(some.labels), config.hands, axis=0)
     return tf.constant(depths.reshape(-1, *INPUT_SHAPE)), tf.constant(targets)
