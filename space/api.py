@@ -10,7 +10,7 @@ import io
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -22,7 +22,7 @@ from reader import FORMATS, Answer, Classifier, Release, UnreadableImageError
 
 MAX_BATCH = 256  # images in one call
 BATCH_SECONDS = 60.0  # for all addresses of one call
-SMALL_PIXELS = 250_000  # of an image that is read in some milliseconds
+SMALL_SIDE = 500  # pixels; an image within it is read in some milliseconds
 SMALL_TEXT = 500_000  # characters of base64
 BATCH_THREADS = 4  # images of one batch in work at once, most of them waiting for an address
 HEADLINE = {
@@ -59,10 +59,13 @@ class Endpoints:
         done to get there) and `model` (id, commit, version). An image without ink is an answer,
         with the reason "blank"; what is no image is an error.
         """
-        read = partial(self.read, image, time.monotonic() + FETCH_SECONDS)
         try:
-            # Under load, handing a small image to another thread costs more than reading it.
-            return read() if is_small(image) else await asyncio.to_thread(read)
+            small = open_small(image)
+            if small is None:
+                deadline = time.monotonic() + FETCH_SECONDS
+                return await asyncio.to_thread(self.read, image, deadline)
+            with small:  # under load, handing it to another thread costs more than reading it
+                return self.answer(small)
         except (IntakeError, UnreadableImageError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -103,21 +106,38 @@ class Endpoints:
             IntakeError: If that is no image file, nor leads to one.
             UnreadableImageError: If the file is not an image.
         """
-        answer = self.classifier.classify(receive(image, deadline))
-        return to_json(answer, self.classifier.release)
+        return self.answer(receive(image, deadline))
+
+    def answer(self, source: Image.Image | Path | bytes) -> dict[str, Any]:
+        """Answer for an image, or a file of one.
+
+        Raises:
+            UnreadableImageError: If the file is not an image.
+        """
+        return to_json(self.classifier.classify(source), self.classifier.release)
 
 
-def is_small(sent: Any) -> bool:
-    """Tell whether an image is here and has few pixels, or is none: an answer takes no time."""
+def open_small(sent: Any) -> Image.Image | None:
+    """Open an image that is here and has few pixels: to answer takes no time.
+
+    Returns:
+        The image, not yet decoded; None for an address, what is large, and what is no image.
+
+    Raises:
+        IntakeError: If there is no image in what was sent.
+    """
     if is_address(text_of(sent)) or len(text_of(sent)) > SMALL_TEXT:
-        return False
+        return None
+    source = receive(sent, deadline=0.0)
     try:
-        source = receive(sent, deadline=0.0)
         file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=FORMATS) as image:
-            return image.width * image.height <= SMALL_PIXELS
+        image = Image.open(file, formats=FORMATS)
     except Exception:  # whatever it is, the reader says it
-        return True
+        return None
+    if max(image.size) <= SMALL_SIDE:
+        return image
+    image.close()
+    return None
 
 
 def to_json(answer: Answer, release: Release) -> dict[str, Any]:

@@ -65,10 +65,10 @@ def test_what_takes_long_to_read_or_to_come_is_read_beside_other_calls() -> None
     Image.new("L", (600, 500), "white").save(blank, "PNG")
     slow = ["https://example.com/two.png", {"path": None, "url": "http://example.com/two.png"}]
     slow += ["A" * 600_000, base64.b64encode(blank.getvalue()).decode()]
-    quick = [as_base64("two"), "data:image/png;base64," + as_base64("nine"), "two", "", None, 5]
-    code = (
-        "import json, sys; from api import is_small; print([*map(is_small, json.load(sys.stdin))])"
-    )
+    slow += [base64.b64encode(b"no image").decode()]
+    quick = [as_base64("two"), "data:image/png;base64," + as_base64("nine")]
+    code = "import json, sys; from api import open_small; "
+    code += "print([bool(open_small(sent)) for sent in json.load(sys.stdin)])"
     sent = json.dumps(slow + quick)
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=SPACE, input=sent, capture_output=True, text=True)
