@@ -17,6 +17,7 @@ from tests.conftest import ROOT, write_dataset
 from training.data import (
     MNIST_SHA256,
     DatasetError,
+    Split,
     check_mnist,
     cut_validation,
     decode_splits,
@@ -58,6 +59,21 @@ def test_validation_is_cut_from_train_and_the_test_set_is_whole(mnist: Arrays) -
     assert np.ptp(shares) < 2e-4
     again = cut_validation(mnist, "mnist", None, "folder")
     assert (again.validation.images == digits.validation.images).all()
+
+
+@pytest.mark.parametrize("count", [10, 100, 999])
+def test_some_digits_of_a_sorted_split_are_of_every_class(mnist: Arrays, count: int) -> None:
+    labels = np.sort(mnist["test_labels"])[::10]
+    some = Split(mnist["test_images"][::10], labels).some(count)
+    assert some.images.shape == (count, 28, 28) and (np.diff(some.labels) >= 0).all()
+    of_each = np.bincount(labels) * count / len(labels)
+    assert np.abs(np.bincount(some.labels, minlength=10) - of_each).max() <= 1
+
+
+def test_all_digits_are_taken_where_there_are_fewer(mnist: Arrays) -> None:
+    few = Split(mnist["test_images"][:7], mnist["test_labels"][:7])
+    assert (few.some(8).images == few.images).all()
+    assert few.some(8).labels.tolist() == few.labels.tolist()
 
 
 def test_a_hub_that_accepts_and_says_nothing_is_given_up_in_time(

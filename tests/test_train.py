@@ -12,12 +12,21 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from training.callbacks import OneCycle
+from training.callbacks import OneCycle, ProgressBar
 from training.config import PRESETS, Config
 from training.data import Digits, Split
 from training.model import build_baseline
 from training.stage import read_json
-from training.train import TrainingError, distorted_batches, fit, train, validate
+from training.train import (
+    TrainingError,
+    begin,
+    distorted_batches,
+    fit,
+    learn,
+    steps_per_epoch,
+    train,
+    validate,
+)
 
 TINY = Config("tiny", epochs=1, batch_size=64)
 
@@ -28,6 +37,29 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
     assert rates[25] == rates.max() == pytest.approx(0.5)
     assert rates[100] == pytest.approx(0, abs=1e-6)
     assert (np.diff(rates[:25]) > 0).all() and (np.diff(rates[26:]) < 0).all()
+
+
+@pytest.mark.parametrize("call", [4, 7, 50])
+@pytest.mark.filterwarnings("error:Your input ran out of data")
+def test_the_steps_of_every_pass_are_taken_in_whole_calls(few_digits: Digits, call: int) -> None:
+    config = replace(TINY, epochs=3, steps_per_call=call)  # of 18 batches
+    steps = steps_per_epoch(config, few_digits)
+    assert abs(steps - 18) <= call / 2
+    progress, model = ProgressBar(3, steps), begin(config)
+    curves = learn(model, config, few_digits, [progress])
+    assert int(model.optimizer.iterations) == progress.bar.n == progress.bar.total == 3 * steps
+    assert len(curves["val_accuracy"]) == 3
+
+
+def test_the_graph_of_a_step_is_built_once(
+    few_digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, step = [], keras.Model.train_step
+    monkeypatch.setattr(
+        keras.Model, "train_step", lambda *given: (built.append(1), step(*given))[1]
+    )
+    fit(TINY, few_digits)
+    assert len(built) == 1
 
 
 def test_the_same_seed_gives_the_same_weights(few_digits: Digits) -> None:
