@@ -12,9 +12,9 @@ import tensorflow as tf
 from training.data import SIDE
 from training.handwriting import OUTLINE, UNIT
 
-ROTATION = math.radians(12)  # each is the largest distortion to either side
-SHEAR = 0.15
-SCALE = 0.12
+ROTATION = math.radians(14)  # each is the largest distortion to either side
+SHEAR = 0.18
+SCALE = 0.14
 SHIFT = 1.0  # pixels
 SWELLING = 0.35  # pixels, of a pen's radius
 EDGE = 1.1  # pixels in which ink fades into paper, as after the reader's area averaging

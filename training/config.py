@@ -109,7 +109,9 @@ PRESETS = {
     ),
     "release": Config(
         "release",
-        epochs=10,
+        epochs=12,
+        batch_size=256,
+        learning_rate=0.045,
         traced=30_000,
         handwriting=0.2,
         handwriting_from=0.7,
