@@ -1,7 +1,8 @@
 """What it costs to read many images: `make cluster-bench`.
 
 MNIST, repeated, read by one process, by two bare processes (what two cores give at best) and by
-Ray with a worker a core, in turn. Prints a table and writes `build/bulk.json`.
+Ray with a worker a core, in turn, with the model in `build/`, made first where there is none.
+Prints a table and writes `build/bulk.json`.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from PIL import Image
 from training.cluster import LOCAL
 from training.data import load_embedded_mnist
 from training.metrics import hardware
+from training.prepare import prepare
 from training.sources import cut
 from training.stage import write_json
 
 SIZES = (10_000, 50_000, 200_000)
 LOOK_SECONDS = 2  # between two looks at the memory, which cost time themselves
-PLACE = Path("build") / "bulk"
-RESULT = Path("build") / "bulk.json"
+BUILD = Path("build")
+PLACE = BUILD / "bulk"
+RESULT = BUILD / "bulk.json"
 TWO = """
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -52,6 +55,7 @@ with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
 
 def main() -> None:
     """Measure, print and write."""
+    prepare(BUILD)
     shutil.rmtree(PLACE, ignore_errors=True)
     PLACE.mkdir(parents=True)
     results = []
