@@ -85,12 +85,12 @@ def load_or_wait() -> Classifier:
         if not read_pin() or os.environ.get("MODEL_DIR"):
             sys.exit(f"This Space cannot start. {error}")
         print(f"The page waits for its model. {error}", flush=True)
-    return wait(load)
+    return wait(partial(load, anew=True))
 
 
-def load() -> Classifier:
-    """Find and load the release."""
-    return Classifier(find_release())
+def load(anew: bool = False) -> Classifier:
+    """Find and load the release; fetch it anew where a file of an earlier start may be damaged."""
+    return Classifier(find_release(anew))
 
 
 def satisfy_zero_gpu() -> None:

@@ -86,7 +86,7 @@ def wait_for(url: str, status: int) -> httpx.Response:
     raise TimeoutError(url)
 
 
-@pytest.mark.slow  # it waits for a Hub that is down, and then starts twice
+@pytest.mark.slow  # it waits for a Hub that is down, and then starts twice more
 def test_a_space_waits_for_the_hub_once_and_then_starts_without_it(
     alone: Path, model_dir: Path, tmp_path: Path
 ) -> None:
@@ -115,6 +115,10 @@ def test_a_space_waits_for_the_hub_once_and_then_starts_without_it(
         )
         assert (answer["digit"], answer["model"]) == (2, release)
     assert "waits" not in (tmp_path / "space.log").read_text()
+    (kept,) = (tmp_path / "home").rglob("model.tflite")
+    kept.resolve().write_bytes(kept.read_bytes()[:9_000])
+    with running_hub(tmp_path / "hub", port), starting(alone, endpoint) as url:
+        wait_for(f"{url}/config", 200)  # what is damaged is fetched anew
 
 
 @pytest.mark.parametrize("zero", [True, False])

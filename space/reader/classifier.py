@@ -180,8 +180,11 @@ def read_threshold(metrics: Path) -> float:
         ) from error
 
 
-def find_release() -> Release:
+def find_release(anew: bool = False) -> Release:
     """Find the model to serve: `MODEL_DIR`, else the pinned Hub release, else `build/model`.
+
+    Args:
+        anew: Fetch the pinned release even where an earlier start left one, which may be damaged.
 
     Raises:
         ReleaseError: If the pinned release cannot be had.
@@ -191,7 +194,7 @@ def find_release() -> Release:
     if (pin := read_pin()) is None:
         return Release(LOCAL_RELEASE)
     try:
-        fetched = fetch(pin)
+        fetched = fetch(pin, anew)
     except Exception as error:  # the Hub's, the network's and the disk's errors share no class
         raise ReleaseError(
             f"The release {pin['id']} at {pin['commit']} could not be downloaded ({error}). "
@@ -206,11 +209,13 @@ def read_pin() -> dict[str, str] | None:
     return pin if pin["commit"] else None
 
 
-def fetch(pin: dict[str, str]) -> Path:
+def fetch(pin: dict[str, str], anew: bool) -> Path:
     """Return the folder with a release's files: preloaded or of an earlier start, else fetched."""
     wanted = partial(
         snapshot_download, pin["id"], revision=pin["commit"], allow_patterns=list(SERVED)
     )
+    if anew:
+        return Path(wanted(force_download=True))
     with contextlib.suppress(LocalEntryNotFoundError):
         folder = Path(wanted(local_files_only=True))  # so that the Hub may be down
         if all((folder / name).is_file() for name in SERVED):
