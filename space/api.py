@@ -8,13 +8,17 @@ import asyncio
 import base64
 import io
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.events import api
+from gradio.context import get_blocks_context
+from gradio.events import Dependency, api
+from gradio_client import handle_file
+from huggingface_hub import hf_hub_url
 from PIL import Image
 
 from intake import FETCH_SECONDS, IntakeError, is_address, receive, text_of
@@ -32,6 +36,13 @@ HEADLINE = {
     "model": ("parameters",),
 }
 
+# What a call on the page "Use via API" sends: a file of this Space, where the Hub has it.
+EXAMPLE = handle_file(
+    hf_hub_url(
+        os.environ.get("SPACE_ID", "your-name/draw-a-digit"), "examples/two.png", repo_type="space"
+    )
+)
+
 Sent = str | gr.FileData  # what a program may send for an image
 
 
@@ -45,9 +56,11 @@ class Endpoints:
 
     def add(self) -> None:
         """Add them to the page in whose context this is called."""
-        api(self.classify, api_name="classify")
+        classify = api(self.classify, api_name="classify")
         # One at a time: a batch is many images, and others wait.
-        api(self.classify_batch, api_name="classify_batch", concurrency_limit=1)
+        batch = api(self.classify_batch, api_name="classify_batch", concurrency_limit=1)
+        show_example(classify, EXAMPLE)
+        show_example(batch, [EXAMPLE])
         api(self.model, api_name="model")
 
     async def classify(self, image: Sent) -> dict[str, Any]:
@@ -115,6 +128,14 @@ class Endpoints:
             UnreadableImageError: If the file is not an image.
         """
         return to_json(self.classifier.classify(source), self.classifier.release)
+
+
+def show_example(endpoint: Dependency, sent: Any) -> None:
+    """Have the page "Use via API" print a call that works; else it prints "..." for an image."""
+    page: Any = get_blocks_context()
+    image = page.blocks[endpoint["inputs"][0]]
+    image.label = "image"
+    image.example_payload = lambda: sent
 
 
 def open_small(sent: Any) -> Image.Image | None:

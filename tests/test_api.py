@@ -233,6 +233,16 @@ def test_these_endpoints_are_public_and_nothing_else_is(url: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["classify", "classify_batch"])
+def test_the_pages_own_call_runs_as_printed(url: str, name: str) -> None:
+    about = httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"][f"/{name}"]
+    printed = about["code_snippets"]["python"]
+    code = re.sub(r"http[^']*/resolve/main/examples/two.png", str(example("two")), printed)
+    assert code != printed  # no test reaches the Hub
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "'digit': 2" in done.stdout, done.stderr
+
+
 def test_text_file_named_png_is_a_clear_error(client: Client, tmp_path: Path) -> None:
     (tmp_path / "digit.png").write_text("not an image")
     with pytest.raises(AppError, match=r"cannot be read as an image.* Pass a PNG"):
