@@ -43,7 +43,7 @@ DARK_SIDES = 0.25  # of the border is dark, and stripes, fog or noise may have l
 SPECK_SHARE = 0.01  # of the largest part's ink; a smaller part of a drawing is a speck
 
 SMALLEST = 2 * DIGIT_BOX  # pixels; on fewer, a stroke is as wide as what light does to paper
-COARSE_SIDE = 200  # of the image on which light and paper are estimated
+COARSE_SIDE = 100  # of the image on which light and paper are estimated
 WIDEST_STROKE = 0.16  # of the picture's shorter side
 SURROUNDINGS = 0.25  # of the picture's shorter side
 DARKEST = 0.1  # brightness below which contrast is no longer relative, lest noise count
