@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -27,7 +28,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from space.reader import SERVED
 from tests.conftest import ROOT, run_training
 from tests.photographs import photograph
-from training import deploy, hub
+from training import deploy, hub, rollback
 from training.card import README, render_card
 from training.deploy import DeployError
 from training.hub import RefusedError
@@ -483,11 +484,43 @@ def test_a_first_space_that_does_not_run_has_nothing_to_be_put_back(
     assert re.search(said, str(caught.value), re.DOTALL), caught.value
 
 
+class Sleeper:
+    """Stands in for the Hub: its Space is in these stages, one after the other."""
+
+    def __init__(self, *stages: str) -> None:
+        self.stages, self.visits = list(stages), 0
+
+    def get_space_runtime(self, _: str) -> Any:
+        stage = self.stages.pop(0) if len(self.stages) > 1 else self.stages[0]
+        return SimpleNamespace(stage=stage, raw={"sha": "new"})
+
+    def space_info(self, _: str) -> Any:
+        self.visits += 1
+        return SimpleNamespace(host="http://127.0.0.1:9")
+
+
+def test_a_space_that_sleeps_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "POLL_SECONDS", 0)
+    hub = Sleeper("SLEEPING", "SLEEPING", "APP_STARTING", "RUNNING")
+    deploy.wait_until_it_runs(cast(HfApi, hub), "local/asleep", "new")
+    assert (hub.stages, hub.visits) == (["RUNNING"], 2)
+
+
+def test_a_space_that_its_owner_paused_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollback, "put_back", lambda _: pytest.fail("it was put back"))
+    with pytest.raises(StageError, match="is paused. Restart it at"), or_put_back("local/paused"):
+        deploy.wait_until_it_runs(cast(HfApi, Sleeper("PAUSED")), "local/paused", "new")
+
+
 def test_a_space_that_waits_for_its_model_runs_and_does_not_verify(
     here: Release, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "PAUSES", (0.1,))
-    edit(broken / "reader" / "classifier.py", "fetched = fetch(pin)", "raise OSError('no route')")
+    edit(
+        broken / "reader" / "classifier.py",
+        "fetched = fetch(pin, anew)",
+        "raise OSError('no route')",
+    )
     deploy.deploy(here.build, "local/waiting")
     with pytest.raises(VerifyError) as caught:
         verify(here.build, "local/waiting")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from httpx2 import HTTPError
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, get_session
 from huggingface_hub.repocard import metadata_load, metadata_save
 
 from space.reader import SERVED
@@ -22,6 +23,7 @@ from training.stage import StageError, fresh_folder, read_json, write_json
 
 SPACE = Path(__file__).parents[1] / "space"
 WORKING = {"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"}
+ASLEEP = {"SLEEPING", "STOPPED"}  # a visit wakes it
 LIMIT_SECONDS, POLL_SECONDS = 900.0, 0.5  # of building and starting
 LAST_LINES = 8
 
@@ -89,10 +91,11 @@ def pinned(requirements: Path, package: str) -> str:
 
 
 def wait_until_it_runs(hub: HfApi, id: str, commit: str) -> None:
-    """Wait until the Space runs this commit.
+    """Wait until the Space runs this commit; one that sleeps is woken.
 
     Raises:
         DeployError: If it ends in another stage or is not there in time.
+        StageError: If its owner has paused it.
     """
     deadline, said = time.monotonic() + LIMIT_SECONDS, ""
     while time.monotonic() < deadline:
@@ -103,12 +106,23 @@ def wait_until_it_runs(hub: HfApi, id: str, commit: str) -> None:
         is_this = runtime.raw.get("sha", commit) == commit  # else it is about to be replaced
         if is_this and runtime.stage == "RUNNING":
             return
-        if is_this and runtime.stage not in WORKING:
+        if is_this and runtime.stage == "PAUSED":
+            page = f"{constants.ENDPOINT}/spaces/{id}/settings"
+            raise StageError(f"The Space {id} is paused. Restart it at {page}, and run this again.")
+        if is_this and runtime.stage in ASLEEP:
+            visit(hub, id)
+        elif is_this and runtime.stage not in WORKING:
             raise DeployError(f"The Space {id} ended in {said}. {last_lines(hub, id, said)}")
         time.sleep(POLL_SECONDS)
     raise DeployError(
         f"The Space {id} is still {said} after {LIMIT_SECONDS:.0f} s. {last_lines(hub, id, said)}"
     )
+
+
+def visit(hub: HfApi, id: str) -> None:
+    """Ask for the Space's page, whatever it answers."""
+    with suppress(HTTPError):
+        get_session().get(str(hub.space_info(id).host))
 
 
 def last_lines(hub: HfApi, id: str, stage: str) -> str:

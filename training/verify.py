@@ -18,7 +18,7 @@ from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
 from training import hub
 from training.data import CLASSES
-from training.deploy import last_lines
+from training.deploy import last_lines, wait_until_it_runs
 from training.golden import ANSWERS
 from training.hub import RefusedError, persist
 from training.stage import StageError, read_json
@@ -111,7 +111,9 @@ def ask_patiently(id: str, golden: Path, names: list[str]) -> Answers:
 
     Raises:
         VerifyError: If it does not.
+        DeployError: If it does not even run.
         RefusedError: If the Hub does not say where it is.
+        StageError: If its owner has paused it.
     """
     pauses = iter(hub.PAUSES)
     while True:
@@ -129,6 +131,18 @@ def ask_patiently(id: str, golden: Path, names: list[str]) -> Answers:
                 ) from error
             log.info("No answer from %s (%s): again in %.0f s", id, type(error).__name__, pause)
             time.sleep(pause)
+            persist(partial(wake, id), id, "space")
+
+
+def wake(id: str) -> None:
+    """Wait for a Space that sleeps or starts.
+
+    Raises:
+        DeployError: If it ends otherwise.
+        StageError: If its owner has paused it.
+    """
+    hub = HfApi()
+    wait_until_it_runs(hub, id, str(hub.space_info(id).sha))
 
 
 def ask(id: str, golden: Path, names: list[str]) -> Answers:
