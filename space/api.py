@@ -27,7 +27,8 @@ from reader import FORMATS, Answer, Classifier, Release, UnreadableImageError
 MAX_BATCH = 256  # images in one call
 BATCH_SECONDS = 60.0  # for all addresses of one call
 SMALL_SIDE = 500  # pixels; an image within it is read in some milliseconds
-SMALL_TEXT = 500_000  # characters of base64
+SMALL_BYTES = 375_000  # of its file; few pixels can come as many passes over them
+SMALL_TEXT = SMALL_BYTES * 4 // 3  # characters of base64
 BATCH_THREADS = 4  # images of one batch in work at once, most of them waiting for an address
 HEADLINE = {
     "test": ("n", "accuracy", "accuracy_interval", "log_loss", "calibration_error"),
@@ -150,6 +151,8 @@ def open_small(sent: Any) -> Image.Image | None:
     if is_address(text_of(sent)) or len(text_of(sent)) > SMALL_TEXT:
         return None
     source = receive(sent, deadline=0.0)
+    if (len(source) if isinstance(source, bytes) else source.stat().st_size) > SMALL_BYTES:
+        return None
     try:
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         image = Image.open(file, formats=FORMATS)

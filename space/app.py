@@ -34,6 +34,7 @@ from reader import (
     read_pin,
 )
 from theme import STYLES, THEME
+from uploads import keeping_uploads_briefly
 from waiting import wait
 
 SPACE = Path(__file__).parent
@@ -42,8 +43,6 @@ INTRODUCTION = """
 <h1>Draw a digit</h1>
 <p>A small neural network, trained on MNIST, reads it while you draw.</p>
 """
-
-SWEEP_SECONDS = KEEP_SECONDS = 3600  # uploads are deleted that often, at that age
 
 # A mirrored digit is none, and it lies on the table: a phone's camera at the back sees it.
 CAMERA = gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": "environment"}})
@@ -60,18 +59,19 @@ def main() -> None:
     satisfy_zero_gpu()
     classifier = load_or_wait()
     gr.set_static_paths([SPACE / "examples"])  # as uploads they would be swept away
-    page = build_page(classifier)
-    page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING, api_open=False)
-    page.launch(
-        theme=THEME,
-        css_paths=STYLES,
-        footer_links=["api"],
-        max_file_size=MAX_BYTES,
-        state_session_capacity=MAX_SESSIONS,
-        app_kwargs=APP,
-        run_history=False,
-        enable_monitoring=False,
-    )
+    with keeping_uploads_briefly():
+        page = build_page(classifier)
+        page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING, api_open=False)
+        page.launch(
+            theme=THEME,
+            css_paths=STYLES,
+            footer_links=["api"],
+            max_file_size=MAX_BYTES,
+            state_session_capacity=MAX_SESSIONS,
+            app_kwargs=APP,
+            run_history=False,
+            enable_monitoring=False,
+        )
 
 
 def load_or_wait() -> Classifier:
@@ -85,12 +85,18 @@ def load_or_wait() -> Classifier:
         if not read_pin() or os.environ.get("MODEL_DIR"):
             sys.exit(f"This Space cannot start. {error}")
         print(f"The page waits for its model. {error}", flush=True)
-    return wait(partial(load, anew=True))
+    return wait(load)
 
 
-def load(anew: bool = False) -> Classifier:
-    """Find and load the release; fetch it anew where a file of an earlier start may be damaged."""
-    return Classifier(find_release(anew))
+def load() -> Classifier:
+    """Find and load the release; fetch it anew where an earlier start's copy is damaged."""
+    release = find_release()
+    try:
+        return Classifier(release)
+    except ReleaseError:
+        if not release.id:
+            raise
+        return Classifier(find_release(anew=True))
 
 
 def satisfy_zero_gpu() -> None:
@@ -107,7 +113,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
     """Lay out the page and connect it; the answer is always that of the tab in sight."""
     read_drawing = partial(show_drawing, classifier)
     read_image = partial(show_image, classifier)
-    page = Page(title="Draw a digit", delete_cache=(SWEEP_SECONDS, KEEP_SECONDS))
+    page = Page(title="Draw a digit")
     with page:
         gr.HTML(
             INTRODUCTION,
@@ -202,8 +208,12 @@ def show_inside(load: Callable[[], Explainer], seen: Any) -> str:
     try:
         pixels = read_seen(seen)
         return render_inside(pixels, load().explain(pixels))
-    except (UnreadableImageError, ReleaseError) as error:
+    except UnreadableImageError as error:
         raise gr.Error(str(error), print_exception=False) from None
+    except ReleaseError as error:
+        print(error, flush=True)  # for who can mend it
+        said = "There is nothing to see inside at the moment."
+        raise gr.Error(said, print_exception=False) from None
 
 
 def open_example(file: Path) -> tuple[gr.Tabs, Path]:
@@ -221,6 +231,8 @@ def read_upload(classifier: Classifier, image: dict[str, Any] | None) -> dict[st
     """
     if not image or not image["path"]:
         raise UnreadableImageError("No file was sent. Pass an image file.")
+    if not Path(image["path"]).is_file():
+        raise UnreadableImageError("This image is no longer here. Choose it again.")
     return to_json(classifier.classify(image["path"]), classifier.release)
 
 

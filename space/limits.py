@@ -23,6 +23,9 @@ MAX_WAITING = 200  # events in the queue; whoever comes later is asked to try ag
 MAX_RUNNING = 4  # of each kind; the model takes one at a time, the rest draws and decodes
 MAX_SESSIONS = 100  # of which Gradio remembers what they sent last
 MAX_BODY_BYTES = 2 * MAX_BYTES  # of one request: an image as base64 is a third larger
+MAX_VALUES = 200_000  # in one request's JSON; Gradio looks at each, and nobody is served meanwhile
+# Of Gradio's own: one runs ffmpeg on what is sent, the other writes to the disk what was sent.
+CLOSED = ("/process_recording", "/deep_link")
 
 # Gradio would summarise its last 10,000 events anew with each one, ever slower and larger.
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
@@ -82,7 +85,8 @@ def leave_files_alone(inputs: list[Any], everything: bool) -> list[Any]:
 class BodyLimit:
     """Middleware that ends a request which is larger than `MAX_BODY_BYTES`, sent so or trickled.
 
-    It also says what Gradio finds too large in our words.
+    So it does with one of too many values, and with what is `CLOSED`. It also says what Gradio
+    finds too large in our words.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -91,13 +95,20 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count what is received."""
-        received = 0
+        if scope.get("path", "").rstrip("/").endswith(CLOSED):
+            await say(404)(scope, receive, send)
+            return
+        received = values = 0
+        kind = dict(scope.get("headers", ())).get(b"content-type", b"")
+        is_json = not kind.startswith(b"multipart/")
 
         async def count() -> Message:
-            nonlocal received
+            nonlocal received, values
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
+            body = message.get("body", b"")
+            received += len(body)
+            values += is_json and body.count(b",") + body.count(b"[")
+            if received > MAX_BODY_BYTES or values > MAX_VALUES:
                 raise HTTPException(413)
             return message
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,12 +16,14 @@ import httpx
 import pytest
 import safehttpx
 
+from space import uploads
 from space.intake import MAX_BYTES, IntakeError, fetch
+from space.uploads import keeping_uploads_briefly, sweep
 from tests.test_api import MARK, as_base64, assert_is_a_sentence, call_over_http, example, post
 from training.bench.serving import running_space
 from training.deploy import SPACE
 
-MAX_WAITING, MAX_BODY_BYTES = 200, 40_000_000
+MAX_WAITING, MAX_BODY_BYTES, MAX_VALUES = 200, 40_000_000, 200_000
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -157,10 +160,13 @@ def test_an_address_is_not_waited_for_without_end(
 def test_the_pages_own_events_fetch_nothing(public_url: str, elsewhere: str) -> None:
     Elsewhere.asked.clear()
     image = {"path": f"{elsewhere}/seven.png", "url": f"{elsewhere}/seven.png", **MARK}
-    for event in range(4):
-        body = {"data": [image], "fn_index": event, "session_hash": "fetch"}
-        assert post(public_url, "queue/join", json=body).is_success
-        httpx.get(f"{public_url}/gradio_api/queue/data?session_hash=fetch", timeout=60)
+    events = httpx.get(f"{public_url}/config").json()["dependencies"]
+    own = [event["id"] for event in events if event["api_visibility"] != "public"]
+    assert len(own) > 10
+    for event in own:
+        body = {"data": [image], "fn_index": event, "session_hash": f"fetch-{event}"}
+        if post(public_url, "queue/join", json=body).is_success:
+            httpx.get(f"{public_url}/gradio_api/queue/data?session_hash=fetch-{event}", timeout=60)
     assert not Elsewhere.asked
 
 
@@ -224,10 +230,41 @@ def test_several_uploads_at_once_have_a_limit(url: str) -> None:
 def refused_as_too_large(url: str, route: str, **request: Any) -> None:
     try:
         answer = post(url, route, **request)
-    except (httpx.WriteError, httpx.RemoteProtocolError):
-        return  # it did not listen to the end
+    except (httpx.WriteError, httpx.RemoteProtocolError):  # it did not listen to the end
+        assert httpx.get(f"{url}/config").is_success
+        return
     assert answer.status_code == 413
     assert_is_a_sentence(answer.json())
+
+
+def test_a_request_has_no_more_values_than_can_be_looked_at(url: str) -> None:
+    values = "[" + ",".join(["[]"] * MAX_VALUES) + "]"
+    content = f'{{"data": [{values}], "fn_index": 0, "session_hash": "many"}}'
+    headers = {"Content-Type": "application/json"}
+    refused_as_too_large(url, "run/predict", content=content.encode(), headers=headers)
+
+
+@pytest.mark.parametrize(
+    "route", ["process_recording", "process_recording/", "deep_link?session_hash=a"]
+)
+def test_what_nothing_here_needs_is_closed(url: str, route: str) -> None:
+    for answer in (post(url, route), httpx.get(f"{url}/gradio_api/{route}")):
+        assert answer.status_code == 404
+        assert_is_a_sentence(answer.json())
+
+
+def test_uploads_are_swept_by_their_age_and_all_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    with keeping_uploads_briefly():
+        folder = Path(os.environ["GRADIO_TEMP_DIR"])
+        (folder / "old").mkdir()
+        (folder / "old" / "digit.png").touch()
+        sweep(folder)
+        assert (folder / "old" / "digit.png").exists()
+        monkeypatch.setattr(uploads, "KEEP_SECONDS", -1)
+        sweep(folder)
+        assert not list(folder.iterdir())
+    assert not folder.exists()
 
 
 def test_a_full_queue_says_so_and_is_served_to_its_end(public_url: str, elsewhere: str) -> None:

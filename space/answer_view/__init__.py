@@ -25,7 +25,7 @@ def answer_view(rendered: str) -> gr.HTML:
 
 
 def render_answer(answer: dict[str, Any]) -> str:
-    """Render an answer in the form of the API (see `app.to_json`)."""
+    """Render an answer in the form of the API (see `api.to_json`)."""
     probabilities = answer["probabilities"]
     first, second = sorted(range(len(probabilities)), key=lambda digit: -probabilities[digit])[:2]
     close = answer["digit"] is None and probabilities[second] >= CLOSE

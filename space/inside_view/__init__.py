@@ -64,7 +64,7 @@ def read_seen(png: Any) -> NDArray[np.uint8]:
         UnreadableImageError: If it is not such a picture; it may be anything a client sent.
     """
     if not isinstance(png, str) or not png.startswith(PREFIX) or len(png) > LONGEST:
-        raise UnreadableImageError(f"Pass what the model sees, a PNG that begins with {PREFIX}")
+        raise UnreadableImageError(f"Pass what the model sees: a PNG, after {PREFIX!r}.")
     try:
         image = open_image(base64.b64decode(png.removeprefix(PREFIX)))
     except ValueError:  # the reader's errors are of this kind too
