@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
 import shutil
 import socket
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import ROOT, run_training
+from training.config import PRESETS
 from training.local_hub.storage import Repository
+from training.prepare import is_exported, same_settings, trained_config
 from training.rehearsal import MODEL
 
 
@@ -62,6 +66,29 @@ def test_a_second_rehearsal_neither_trains_nor_publishes_nor_takes_a_port_that_i
     assert "holds this release already" in done.stderr and "Training" not in done.stderr
     assert published(rehearsed) == before
     assert before[0] in done.stdout
+
+
+def test_what_is_trained_stays_unless_its_settings_are_others(build: Path, tmp_path: Path) -> None:
+    trained = trained_config(build)
+    assert trained and same_settings(trained, PRESETS["quick"])
+    assert same_settings(trained | {"seed": 3, "dataset": "own"}, PRESETS["quick"])
+    assert not same_settings(trained | {"epochs": 2}, PRESETS["quick"])
+    on = PRESETS["quick"].going_on_from("a/b")
+    assert same_settings(asdict(on), PRESETS["quick"]) and trained_config(tmp_path) is None
+
+
+def test_a_model_of_the_training_before_is_not_taken_for_this_ones(
+    build: Path, tmp_path: Path
+) -> None:
+    assert is_exported(build) and not is_exported(tmp_path)
+    for part in ("training", "model"):
+        (tmp_path / part).mkdir()
+        shutil.copy(build / part / "history.json", tmp_path / part)
+    assert is_exported(tmp_path)
+    history = json.loads((tmp_path / "training" / "history.json").read_text())
+    history["curves"]["loss"][-1] += 0.001
+    (tmp_path / "training" / "history.json").write_text(json.dumps(history))
+    assert not is_exported(tmp_path)
 
 
 @pytest.mark.slow  # it is scored on everything
