@@ -265,6 +265,27 @@ def test_the_card_compares_with_the_release_before_or_says_there_is_none(model_d
     assert "v2026.11.24.1, was scored on other images" in other
 
 
+@pytest.mark.parametrize(
+    ("changed", "dataset", "command"),
+    [
+        ({}, MNIST, "prepare --preset quick\n```"),
+        ({"seed": 3}, MNIST, "train --preset quick --seed 3\n"),
+        ({"start": "a/b@v1"}, "c/d", 'train --preset quick --dataset c/d --from "a/b@v1"\n'),
+        ({"preset": "tuned", "start": "x"}, MNIST, "train --preset preset.json\n"),
+    ],
+)
+def test_the_card_says_how_to_make_just_this_again(
+    model_dir: Path, changed: dict[str, Any], dataset: str, command: str
+) -> None:
+    metrics = json.loads((model_dir / "metrics.json").read_text())
+    metrics["training"] |= changed
+    metrics["dataset"]["dataset"] = dataset
+    text = card_text(metrics)
+    assert f"\n.venv/bin/python -m training {command}" in text
+    assert ("training evaluate\n.venv/bin/python -m training card\n```" in text) == bool(changed)
+    assert ("for the file `preset.json`" in text) == ("preset" in changed)
+
+
 def test_the_baselines_damage_is_shown_once_it_was_measured(model_dir: Path) -> None:
     metrics = json.loads((model_dir / "metrics.json").read_text())
     measured = metrics["corruptions"]

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from training.config import MNIST
+from training.config import MNIST, PRESETS
 from training.stage import StageError, read_json, write_text
 
 ROOT = Path(__file__).parents[1]
@@ -130,7 +130,7 @@ def environment() -> jinja2.Environment:
         "hardest": hardest,
         "worse_than": worse_than,
     }
-    jinja.globals["facts"] = MNIST_FACTS
+    jinja.globals |= {"facts": MNIST_FACTS, "presets": PRESETS}
     return jinja
 
 
