@@ -171,6 +171,27 @@ def test_a_file_that_is_gone_is_a_row(pngs: list[bytes], model_dir: Path, tmp_pa
     assert there["digit"] == 7
 
 
+@pytest.mark.parametrize("cell", ["", "A" * 5000, "nothing://here"])
+def test_a_cell_that_leads_nowhere_is_a_row(cell: str, model_dir: Path, tmp_path: Path) -> None:
+    source = write_parquet(tmp_path / "odd.parquet", [cell])
+    classify(str(source), str(tmp_path / "to"), Release(model_dir))
+    (row,) = rows_of(tmp_path / "to")
+    assert "There is no image at" in row["error"] and len(row["error"]) < 500
+
+
+def test_a_network_that_fails_stops_it_and_it_can_go_on(model_dir: Path, tmp_path: Path) -> None:
+    source = write_parquet(tmp_path / "far.parquet", ["http://127.0.0.1:9/digit.png"])
+    with pytest.raises(StageError, match="It stopped .*goes on where it was"):
+        classify(str(source), str(tmp_path / "to"), Release(model_dir))
+
+
+def test_a_finished_run_is_begun_again_on_a_cluster_without_one(
+    folder: Path, model_dir: Path, tmp_path: Path
+) -> None:
+    classify(str(folder), str(tmp_path / "to"), Release(model_dir))
+    classify(str(folder), str(tmp_path / "to"), Release(model_dir), "nowhere:6379")
+
+
 def test_a_run_that_was_killed_goes_on_where_it_was(
     pngs: list[bytes], model_dir: Path, tmp_path: Path
 ) -> None:
@@ -205,8 +226,12 @@ def test_a_folder_takes_one_source_and_one_release(
     (other / "model.tflite").write_bytes((model_dir / "model.tflite").read_bytes())
     with pytest.raises(StageError, match=r"begun with another release \(unpublished\)"):
         classify(str(folder), to, Release(other))
+    (other / "notes.txt").touch()
     with pytest.raises(StageError, match="holds other files.*empty folder"):
-        classify(str(folder), str(folder), Release(model_dir))
+        classify(str(folder), str(other), Release(model_dir))
+    with pytest.raises(StageError, match="is in .*with one outside"):
+        classify(str(folder), str(folder / "answers"), Release(model_dir))
+    assert not (folder / "answers").exists()
 
 
 def test_a_release_travels_with_its_files(model_dir: Path) -> None:

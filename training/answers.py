@@ -5,6 +5,7 @@ The release travels along as its files' bytes: a worker needs neither the folder
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -99,7 +100,7 @@ def see(key: str, image: Image) -> Seen:
         return Seen(key, normalize(load(image)).pixels)
     except EmptyDrawingError:
         return Seen(key)
-    except (UnreadableImageError, FileNotFoundError, PermissionError) as error:
+    except UnreadableImageError as error:
         return Seen(key, error=str(error))
 
 
@@ -107,16 +108,34 @@ def load(image: Image) -> bytes:
     """Return an image's bytes.
 
     Raises:
-        UnreadableImageError: If there is no image.
-        OSError: If its file cannot be read.
+        UnreadableImageError: If there is no image, or none where it is said to be.
+        OSError: If a disk or a network fails: the next images would fare no better.
     """
     if image is None:
         raise UnreadableImageError("This row holds no image.")
     if isinstance(image, bytes):
         return image
-    with fsspec.open(image) as file:
-        content: bytes = file.read()
+    try:
+        with fsspec.open(image) as file:
+            content: bytes = file.read()
+    except Exception as error:  # each storage has its own
+        if leads_nowhere(error):
+            raise UnreadableImageError(
+                f"There is no image at {image:.200}: {error!s:.200}."
+            ) from error
+        raise OSError(f"{image:.200} cannot be read: {error!s:.200}") from error
     return content
+
+
+def leads_nowhere(error: Exception) -> bool:
+    """Tell whether a path or an address is to blame, and not the disk or the network."""
+    cause = error.__cause__ or error  # fsspec finds no file on a server that is out of reach
+    nothing_there = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    return (
+        isinstance(cause, (*nothing_there, ValueError))  # ValueError: of a storage that none knows
+        or getattr(cause, "errno", None) == errno.ENAMETOOLONG
+        or 400 <= (getattr(cause, "status", None) or 0) < 500  # HTTP's "not this one"
+    )
 
 
 def predict(classifier: Classifier, images: list[NDArray[np.uint8]]) -> Iterator[NDArray[Any]]:

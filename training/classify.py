@@ -75,10 +75,13 @@ def begin(folder: str, run: dict[str, Any]) -> set[str]:
     """Begin a run in a folder, or go on with it; return the names of the files that are there.
 
     Raises:
-        StageError: If the folder cannot be written, or holds another run or other files.
+        StageError: If the folder cannot be written, holds another run or other files, or is in the
+            source: a second run would take the answers for images.
     """
     try:
         system, place = url_to_fs(folder)
+        if f"{place}/".startswith(f"{url_to_fs(run['source'])[1].rstrip('/')}/"):
+            raise StageError(f"{folder} is in {run['source']}. Pass --to with one outside of it.")
         system.makedirs(place, exist_ok=True)
         there = {path.rsplit("/", 1)[-1] for path in system.ls(place, detail=False)}
         if RUN in there:

@@ -103,6 +103,8 @@ def spread(work: Callable[[Any], Any], items: list[Any], address: str) -> Iterat
     if not address:
         yield from map(work, items)
         return
+    if not items:  # Ray makes no dataset of nothing
+        return
     with connected(address):
         import ray
         import ray.data  # sets its loggers' levels, so before we do
