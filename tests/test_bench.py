@@ -42,6 +42,10 @@ def test_a_strokes_answer_is_timed_in_the_browser(
     assert 0 < page.bench_page(build)["median_ms"] < 5_000
 
 
+def test_the_picture_that_is_drawn_anew_is_readmes() -> None:
+    assert page.PICTURE.is_file()
+
+
 def test_every_runtime_and_form_is_measured(
     model_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import HfApi, SpaceInfo
 
 from tests.conftest import run_training
+from training import doctor
 from training.local_hub.access import Token
 from training.local_hub.server import running_hub
 
@@ -102,6 +103,13 @@ def test_what_is_missing_is_named(
     assert "Traceback" not in done.stderr
     if wrong:
         assert done.stderr.endswith(f"error: {wrong} of these must be mended before a release.\n")
+
+
+def test_a_login_in_the_browser_has_no_token_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_oauth")
+    user = {"name": "somebody", "auth": {"type": "oauth"}}
+    monkeypatch.setattr(doctor.HfApi, "whoami", lambda *_: user)
+    assert doctor.examine_identity() == doctor.Finding("Identity", True, "somebody's token")
 
 
 def test_packages_that_are_not_as_pinned_are_named(

@@ -116,7 +116,9 @@ def examine_identity() -> Finding:
         if resource:
             refused = f"{resource} does not trust this workflow (HTTP {status}): see below"
         return Finding("Identity", False, refused if status else unreachable(error))
-    if user["auth"]["accessToken"]["role"] == "read":
+    # A browser's login has no token by name, and may do what its user may.
+    token_kind = (user.get("auth") or {}).get("accessToken") or {}
+    if token_kind.get("role") == "read":
         said = f"{user['name']}'s token may only read. Make one that may write: {settings}"
         return Finding("Identity", False, said)
     return Finding("Identity", True, f"{user['name']}'s token")

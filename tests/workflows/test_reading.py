@@ -122,7 +122,8 @@ def test_an_identity_is_for_one_repository_and_on_the_step_that_writes() -> None
 
 def test_releases_wait_for_each_other_and_are_never_cancelled() -> None:
     concurrency = read("release.yml")["concurrency"]
-    assert concurrency == {"group": "release", "cancel-in-progress": False}
+    group = "${{ inputs.rollback != '' && 'rollback' || 'release' }}"
+    assert concurrency == {"group": group, "cancel-in-progress": False}
 
 
 def test_a_pull_request_starts_no_release_and_none_runs_with_rights() -> None:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from training.stage import StageError
 
-PICTURE = Path(__file__).parents[1] / ".github" / "page.png"
+PICTURE = Path(__file__).parents[2] / ".github" / "page.png"
 NO_BROWSER = "No Chromium found. Get one: apt install chromium, or playwright install chromium"
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream"]
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
