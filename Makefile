@@ -42,7 +42,7 @@ format: .venv/installed
 	$(RUN) ruff format .
 
 bench: .venv/installed
-	$(RUN) training.bench
+	$(RUN) training.bench --seeds $(or $(SEEDS),1)
 
 cluster-bench: .venv-cluster/installed
 	$(RUN_CLUSTER) training.bench.bulk
@@ -51,7 +51,7 @@ picture: .venv/installed
 	$(RUN) training.bench.page
 
 reference: .venv/installed
-	$(RUN) training.bench --reference
+	$(RUN) training.bench --reference --seeds $(or $(SEEDS),5)
 
 costs: .venv/installed
 	$(RUN) training.costs
