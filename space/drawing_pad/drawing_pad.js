@@ -113,7 +113,8 @@ function pointOf(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
-  if (stroke || event.button !== 0) return;
+  if (pointer !== null || event.button !== 0) return;
+  if (stroke) end(); // the one that the keyboard began
   pointer = event.pointerId;
   canvas.setPointerCapture(pointer); // a stroke that leaves the pad goes on
   nib.hidden = true;

@@ -182,6 +182,17 @@ def test_keyboard_alone_draws_and_clears(open_page: OpenPage) -> None:
     expect_nothing_drawn(page)
 
 
+def test_a_pointer_takes_over_from_the_keyboard(open_page: OpenPage) -> None:
+    page = open_page()
+    page.get_by_role("application", name="Drawing pad").focus()
+    for key in [" "] + ["ArrowDown"] * 4:
+        page.keyboard.press(key)
+    draw(page, BAR)
+    expect_strokes(page, 2)
+    page.get_by_role("button", name="Undo").click()
+    expect_strokes(page, 1)  # what the keyboard drew is a stroke of its own
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_finger_draws_on_a_phone_without_scrolling(open_page: OpenPage, scheme: str) -> None:
     page = open_page(**PHONE, color_scheme=scheme)
