@@ -7,7 +7,7 @@ const CAMERA = {
   NotFoundError: "No camera was found. Upload a photo instead.",
   NotReadableError: "Something else uses the camera. Close it, or upload a photo.",
 };
-const WAIT_MS = 50, TRIES = 40;
+const WAIT_MS = 50, TRIES = 1200; // a minute, which an upload may take
 
 async function until(look) {
   for (let tries = 0; tries < TRIES; tries++) {
@@ -20,7 +20,8 @@ async function until(look) {
 async function show(file) {
   const tabs = document.querySelectorAll("#question [role=tab]");
   [...tabs].find((tab) => tab.textContent.trim() === "Image").click();
-  document.querySelector(`${INPUT} [aria-label="Remove Image"]`)?.click();
+  // Removes the image before, and brings the input back that the other sources hide.
+  (await until(() => document.querySelector(`${INPUT} [aria-label="Upload file"]`))).click();
   await until(() => !document.querySelector(`${INPUT} img`)); // of the image before
   const input = await until(() => document.querySelector(`${INPUT} input[type=file]`));
   const carrier = new DataTransfer();
@@ -30,7 +31,9 @@ async function show(file) {
 }
 
 function take(event, data) {
-  const file = [...(data?.files ?? [])].find((one) => one.type.startsWith("image/"));
+  const files = [...(data?.files ?? [])];
+  const image = files.find((one) => one.type.startsWith("image/"));
+  const file = image ?? (event.type === "drop" ? files[0] : null); // Gradio says what it takes
   if (file) show(file);
   if (file || event.type === "drop") event.preventDefault(); // else the browser leaves the page
 }

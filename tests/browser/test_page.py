@@ -25,10 +25,16 @@ CLIP = """async (url) => {
 DROP = """async (element, url) => {
   const blob = await (await fetch(url)).blob();
   const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(new File([blob], "digit.png", { type: blob.type }));
+  dataTransfer.items.add(new File([blob], "digit", { type: blob.type }));
   const drop = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
   return !element.dispatchEvent(drop);
 }"""
+
+
+def address_of(example: str) -> str:
+    """An example as a data address."""
+    picture = (SPACE / "examples" / f"{example}.png").read_bytes()
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
 
 
 def test_page_waits_calmly(open_page: OpenPage) -> None:
@@ -72,8 +78,7 @@ def test_uploaded_file_is_answered_until_it_is_removed(open_page: OpenPage) -> N
 
 def test_picture_from_the_clipboard_is_answered(open_page: OpenPage) -> None:
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
-    picture = base64.b64encode((SPACE / "examples" / "three.png").read_bytes()).decode()
-    page.evaluate(CLIP, f"data:image/png;base64,{picture}")
+    page.evaluate(CLIP, address_of("three"))
     page.get_by_role("tab", name="Image").click()
     page.get_by_role("button", name="Paste from clipboard").click()
     expect_digit(page, 3)
@@ -108,8 +113,7 @@ def test_a_file_that_is_too_large_is_said_to_be(open_page: OpenPage, tmp_path: P
 def test_a_picture_pasted_anywhere_is_answered(open_page: OpenPage) -> None:
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     for name, digit in (("three", 3), ("nine", 9)):
-        picture = base64.b64encode((SPACE / "examples" / f"{name}.png").read_bytes()).decode()
-        page.evaluate(CLIP, f"data:image/png;base64,{picture}")
+        page.evaluate(CLIP, address_of(name))
         page.keyboard.press("Control+V")
         expect_digit(page, digit)
 
@@ -118,12 +122,31 @@ def test_a_picture_dropped_anywhere_is_answered_and_leaves_the_drawing(open_page
     page = open_page()
     draw(page, SEVEN)
     expect_digit(page, 7)
-    picture = base64.b64encode((SPACE / "examples" / "two.png").read_bytes()).decode()
-    taken = page.locator("#drawing-pad canvas").evaluate(DROP, f"data:image/png;base64,{picture}")
+    taken = page.locator("#drawing-pad canvas").evaluate(DROP, address_of("two"))
     assert taken, "else the browser opens it in the page's place"
     expect_digit(page, 2)
     page.get_by_role("tab", name="Draw").click()
     expect_digit(page, 7)
+
+
+def test_a_picture_is_taken_after_the_button_that_pastes(open_page: OpenPage) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate(CLIP, address_of("three"))
+    page.get_by_role("tab", name="Image").click()
+    page.get_by_role("button", name="Paste from clipboard").click()
+    expect_digit(page, 3)
+    page.evaluate(CLIP, address_of("nine"))
+    page.keyboard.press("Control+V")
+    expect_digit(page, 9)
+    page.get_by_role("button", name="Paste from clipboard").click()
+    page.locator("#introduction").evaluate(DROP, address_of("two"))
+    expect_digit(page, 2)
+
+
+def test_a_dropped_file_that_is_no_image_is_said_to_be_none(open_page: OpenPage) -> None:
+    page = open_page()
+    assert page.locator("#introduction").evaluate(DROP, "data:application/pdf,%25PDF")
+    expect(page.locator(".toast-wrap")).to_contain_text("Only image/* allowed")
 
 
 def test_the_smallest_phone_has_tabs_and_tools_side_by_side(open_page: OpenPage) -> None:
