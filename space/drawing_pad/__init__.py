@@ -53,6 +53,7 @@ def drawing_pad() -> gr.HTML:
         thinnest_pen=THINNEST_PEN,
         widest_pen=WIDEST_PEN,
         hardest=HARDEST,
+        farthest=FARTHEST,
     )
 
 

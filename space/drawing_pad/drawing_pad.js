@@ -1,7 +1,10 @@
-// The drawing pad in the browser. Gradio runs this once, with `element`, `props` and `trigger`.
-// Keeps the strokes as points, paints them, and sends them to Python as the pad's value.
+// The drawing pad in the browser. Gradio runs this once, with `element`, `props`, `trigger` and `watch`.
+// Keeps the strokes as points, paints them, and sends them to Python as the pad's value. They outlive
+// a reload, as Gradio makes one after a lost connection, and end with the browser's tab.
 
 const SEND_EVERY_MS = 150;
+const KEPT_AS = "drawing-pad"; // in the tab's storage
+const MOST_STEPS = 1000; // taken back from it
 const CLOSEST = 4; // points nearer than that to the one before add nothing, in the pad's units
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -98,6 +101,7 @@ function step(by) {
   if (stroke || !(now + by in drawings)) return;
   now += by;
   update();
+  keep();
   send();
 }
 
@@ -132,6 +136,40 @@ canvas.addEventListener("lostpointercapture", (event) => {
   pointer = null;
   end();
 });
+
+// --- over a reload
+
+function keep() {
+  // Of each drawing what it has beyond the one before: a stroke, or null where it was cleared.
+  const steps = drawings.slice(1).map((drawing) => drawing.at(-1) ?? null);
+  try {
+    sessionStorage.removeItem(KEPT_AS); // rather none than an old one, where this is too long
+    sessionStorage.setItem(KEPT_AS, JSON.stringify({ steps, at: now }));
+  } catch {} // there is no room, or a frame of another site may keep nothing
+}
+
+function recall() {
+  try {
+    const { steps, at } = JSON.parse(sessionStorage.getItem(KEPT_AS));
+    const isWhole = steps.every((step) => step === null || isStroke(step));
+    const isThere = Number.isInteger(at) && at >= 0 && at <= steps.length;
+    if (steps.length > MOST_STEPS || !isWhole || !isThere) return;
+    for (const step of steps) drawings.push(step ? [...drawings.at(-1), step] : []);
+    now = at;
+  } catch {
+    return; // nothing is kept, or it is damaged
+  }
+  update();
+  send();
+}
+
+function isStroke(points) {
+  // As in Python; a captured pointer may leave the pad.
+  const isNear = (at) => Number.isFinite(at) && Math.abs(at) <= props.farthest;
+  const isWidth = (width) => width > 0 && width <= props.hardest * props.widest_pen;
+  const isPoint = (point) => point.length === 3 && point.every(isNear) && isWidth(point[2]);
+  return points.length > 0 && points.every(isPoint);
+}
 
 // --- by keyboard
 
@@ -178,3 +216,5 @@ function fit() {
 
 new ResizeObserver(fit).observe(canvas);
 addEventListener("resize", fit); // zooming changes the ratio alone
+recall();
+watch("value", send); // at load Gradio puts its own first value back, after this has run

@@ -24,6 +24,17 @@ from training.bench.page import QUIET_MS, SEVEN, await_pad, draw, place
 
 ONE = [(0.5, 0.2), (0.5, 0.5), (0.49, 0.8)]
 BAR = [(0.35, 0.5), (0.65, 0.5)]
+DAMAGED = [  # what may lie where a drawing was kept
+    "{",
+    '{"steps": 7, "at": 0}',
+    '{"steps": [[[500, 500, 80]]], "at": 2}',
+    '{"steps": [[[500, 500, 80]]], "at": "length"}',
+    '{"steps": [[]], "at": 1}',
+    '{"steps": [[[500, 500]]], "at": 1}',
+    '{"steps": [[["500", 500, 80]]], "at": 1}',
+    '{"steps": [[[500, 1e9, 80]]], "at": 1}',
+    '{"steps": [[[500, 500, 8000]]], "at": 1}',
+]
 
 
 def write(page: Page, digit: int) -> None:
@@ -130,17 +141,60 @@ def test_undo_redo_and_clear(open_page: OpenPage) -> None:
     expect_digit(page, 7)
 
 
-def test_reload_gives_an_empty_pad_that_works(open_page: OpenPage) -> None:
-    page = open_page()
-    draw(page, ONE)
-    expect_digit(page, 1)
+def reload(page: Page) -> None:
     page.wait_for_timeout(QUIET_MS)  # an answer on its way would be cut off, and complained of
     page.reload()
     await_pad(page)
-    expect_nothing_drawn(page)
-    expect_strokes(page, 0)
+
+
+def test_reload_keeps_the_drawing_and_its_history(open_page: OpenPage) -> None:
+    page = open_page()
+    undo, redo, clear = [page.get_by_role("button", name=n) for n in ("Undo", "Redo", "Clear")]
+    draw(page, SEVEN)
+    clear.click()
+    draw(page, ONE)
+    draw(page, BAR)
+    undo.click()
+    expect_digit(page, 1)
+    drawn = canvas(page)
+    reload(page)
+    expect_digit(page, 1)
+    assert canvas(page) == drawn
+    redo.click()
+    expect_strokes(page, 2)
+    for _ in range(3):
+        undo.click()
+    expect_digit(page, 7)
+    reload(page)
+    expect_digit(page, 7)
+    new = page.context.new_page()  # a browser's new tab
+    new.goto(page.url)
+    await_pad(new)
+    expect_nothing_drawn(new)
+    expect_strokes(new, 0)
+
+
+def test_damaged_storage_gives_an_empty_pad_that_works(open_page: OpenPage) -> None:
+    page = open_page()
+    for damaged in DAMAGED:
+        page.evaluate("damaged => sessionStorage.setItem('drawing-pad', damaged)", damaged)
+        reload(page)
+        expect_strokes(page, 0)
+        expect(page.get_by_role("button", name="Redo")).to_be_disabled()
     draw(page, SEVEN)
     expect_digit(page, 7)
+
+
+def test_pad_works_where_nothing_may_be_stored(open_page: OpenPage) -> None:
+    page = open_page()
+    page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('refused') } })"
+    )
+    reload(page)
+    draw(page, SEVEN)
+    expect_digit(page, 7)
+    reload(page)
+    expect_nothing_drawn(page)
 
 
 def test_pen_is_as_wide_as_chosen(open_page: OpenPage) -> None:
