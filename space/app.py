@@ -131,16 +131,31 @@ def build_page(classifier: Classifier) -> gr.Blocks:
                 examples = example_buttons()
             with gr.Column(elem_id="reply"):
                 answer = answer_view(read_drawing([]))
-        gr.on([pad.input, drawing_tab.select], read_drawing, pad, answer, **LIVE)
+        answer_for(pad, [pad.input, drawing_tab.select], read_drawing, answer, **LIVE)
         # Of the image's events only `change` comes for everything: a photo is no `upload`.
         changes = [image.change, image_tab.select]
-        gr.on(changes, read_image, image, answer, preprocess=False, **READING)
+        answer_for(image, changes, read_image, answer, preprocess=False, **READING)
         for file, button in examples.items():
             button.click(partial(open_example, file), None, [tabs, image], **OWN_EVENT)
         explain_inside(classifier.release)
         tell_about(classifier.release)
         Endpoints(classifier).add()
     return page
+
+
+def answer_for(
+    asking: gr.HTML | gr.Image,
+    events: list[Any],
+    read: Callable[[Any], str],
+    answer: gr.HTML,
+    **options: Any,
+) -> None:
+    """Answer for a tab's value; what comes when another tab is in sight is not shown."""
+    came = gr.HTML(visible=False)
+    reading = gr.on(events, read, asking, came, **options)
+    # Only the browser knows what is in sight by now.
+    in_sight = f"document.querySelector('#{asking.elem_id}').clientWidth"
+    reading.success(None, came, answer, js=f"(came) => {in_sight} ? came : undefined", **OWN_EVENT)
 
 
 def explain_inside(release: Release) -> None:

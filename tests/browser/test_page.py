@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Page, Route, expect
 
 from space.intake import MAX_BYTES
 from tests.browser.conftest import OpenPage
@@ -74,6 +77,49 @@ def test_uploaded_file_is_answered_until_it_is_removed(open_page: OpenPage) -> N
     expect_digit(page, 9)
     page.get_by_role("button", name="Remove Image").click()
     expect_nothing_drawn(page)
+
+
+@contextlib.contextmanager
+def held_back(page: Page, requests: str) -> Iterator[None]:
+    """Hold requests back until the block ends, and wait for what they bring."""
+    held: list[Route] = []
+    page.route(requests, lambda route: held.append(route))
+    yield
+    assert held
+    while held:
+        held.pop().continue_()
+        page.wait_for_timeout(1000)
+    page.unroute(requests)
+
+
+@pytest.mark.parametrize("late", ["**/upload*", "**/queue/join*"])
+def test_late_answer_for_an_image_is_not_shown_beside_the_drawing(
+    open_page: OpenPage, late: str
+) -> None:
+    page = open_page()
+    draw(page, SEVEN)
+    expect_digit(page, 7)
+    page.get_by_role("tab", name="Image").click()
+    expect_nothing_drawn(page)
+    with held_back(page, late):
+        with page.expect_request(late):
+            upload(page, SPACE / "examples" / "nine.png")
+        page.get_by_role("tab", name="Draw").click()
+        expect_digit(page, 7)
+    expect_digit(page, 7)
+    page.get_by_role("tab", name="Image").click()
+    expect_digit(page, 9)
+
+
+def test_late_answer_for_a_drawing_is_not_shown_beside_the_image(open_page: OpenPage) -> None:
+    page = open_page()
+    with held_back(page, "**/run/predict*"):
+        draw(page, SEVEN)
+        upload(page, SPACE / "examples" / "nine.png")
+        expect_digit(page, 9)
+    expect_digit(page, 9)
+    page.get_by_role("tab", name="Draw").click()
+    expect_digit(page, 7)
 
 
 def test_picture_from_the_clipboard_is_answered(open_page: OpenPage) -> None:
