@@ -250,6 +250,7 @@ def test_a_pointer_takes_over_from_the_keyboard(open_page: OpenPage) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_finger_draws_on_a_phone_without_scrolling(open_page: OpenPage, scheme: str) -> None:
     page = open_page(**PHONE, color_scheme=scheme)
+    page.wait_for_timeout(QUIET_MS)  # in its first moments Chromium scrolls, whatever the page says
     touch(page, SEVEN)
     expect_digit(page, 7)
     assert page.evaluate("[scrollX, scrollY]") == [0, 0]
