@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from space.reader import Classifier, Release
+from space.reader import Classifier, Release, UnreadableImageError
 from tests.conftest import ROOT, run_training
-from training.answers import answer, load_model
+from training.answers import answer, load, load_model
 from training.classify import classify
 from training.local_hub.mnist import seed_mnist
 from training.local_hub.server import running_hub
@@ -183,6 +185,33 @@ def test_a_network_that_fails_stops_it_and_it_can_go_on(model_dir: Path, tmp_pat
     source = write_parquet(tmp_path / "far.parquet", ["http://127.0.0.1:9/digit.png"])
     with pytest.raises(StageError, match="It stopped .*goes on where it was"):
         classify(str(source), str(tmp_path / "to"), Release(model_dir))
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers with the status that is asked for."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.strip("/")))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+def test_what_a_server_has_not_is_a_row_and_what_it_cannot_give_now_stops() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        for status in (403, 404, 410):
+            with pytest.raises(UnreadableImageError, match="There is no image at"):
+                load(f"{place}/{status}")
+        for status in (408, 429, 500, 503):
+            with pytest.raises(OSError, match="cannot be read"):
+                load(f"{place}/{status}")
+        server.shutdown()
 
 
 def test_a_finished_run_is_begun_again_on_a_cluster_without_one(

@@ -131,10 +131,11 @@ def leads_nowhere(error: Exception) -> bool:
     """Tell whether a path or an address is to blame, and not the disk or the network."""
     cause = error.__cause__ or error  # fsspec finds no file on a server that is out of reach
     nothing_there = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    status = getattr(cause, "status", None) or 0  # of HTTP
     return (
         isinstance(cause, (*nothing_there, ValueError))  # ValueError: of a storage that none knows
         or getattr(cause, "errno", None) == errno.ENAMETOOLONG
-        or 400 <= (getattr(cause, "status", None) or 0) < 500  # HTTP's "not this one"
+        or (400 <= status < 500 and status not in (408, 429))  # these say "later"
     )
 
 
