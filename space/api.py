@@ -132,7 +132,7 @@ class Endpoints:
 
 
 def show_example(endpoint: Dependency, sent: Any) -> None:
-    """Have the page "Use via API" print a call that works; else it prints "..." for an image."""
+    """Have the page "Use via API" print a call with an image; else it prints "..." in its place."""
     page: Any = get_blocks_context()
     image = page.blocks[endpoint["inputs"][0]]
     image.label = "image"

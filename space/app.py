@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -59,6 +60,7 @@ def main() -> None:
     satisfy_zero_gpu()
     classifier = load_or_wait()
     gr.set_static_paths([SPACE / "examples"])  # as uploads they would be swept away
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # to tidy up, as after Ctrl-C
     with keeping_uploads_briefly():
         page = build_page(classifier)
         page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING, api_open=False)

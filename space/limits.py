@@ -40,7 +40,7 @@ SAID = {  # where Gradio's own words tell too little or too much, by status code
     404: "There is nothing here. " + UNEXPECTED.partition(". ")[2],
     405: UNEXPECTED,
     413: f"This is too large. Send at most {MAX_BYTES // 1_000_000} MB for an image, and "
-    f"{MAX_BODY_BYTES // 1_000_000} MB at once.",
+    f"{MAX_BODY_BYTES // 1_000_000} MB or {MAX_VALUES:,} values at once.",
     503: "Too many are waiting. Try again in a few seconds.",
 }
 

@@ -14,13 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from gradio.utils import get_upload_folder
+
 KEEP_SECONDS = SWEEP_SECONDS = 3600  # uploads are deleted at that age, that often
 
 
 @contextlib.contextmanager
 def keeping_uploads_briefly() -> Iterator[None]:
     """Have Gradio put uploads into a folder of our own; empty it as they age, and at the end."""
-    with TemporaryDirectory(prefix="uploads-", ignore_cleanup_errors=True) as folder:
+    place = get_upload_folder()
+    os.makedirs(place, exist_ok=True)
+    with TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
         threading.Thread(target=sweep_for_ever, args=[Path(folder)], daemon=True).start()
         yield

@@ -23,6 +23,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from tests.conftest import PARAMETERS, ROOT
+from training.bench.serving import running_space
 from training.card import README
 from training.deploy import SPACE
 
@@ -309,16 +310,44 @@ def test_the_pages_own_events_tell_no_more(url: str, sent: list[Any]) -> None:
     events = len(httpx.get(f"{url}/config").json()["dependencies"])
     assert events > 10
     for event in range(events):
-        body = {"data": sent, "fn_index": event, "session_hash": f"hostile-{event}"}
-        if not post(url, "queue/join", json=body).is_success:
-            continue  # it runs in the browser alone
-        stream = f"{url}/gradio_api/queue/data?session_hash=hostile-{event}"
-        said = httpx.get(stream, timeout=60).text
-        (done,) = [line for line in said.split("\n") if "process_completed" in line]
-        message = json.loads(done.removeprefix("data: "))
-        if not message["success"]:
+        message = run(url, event, sent)
+        if message and not message["success"]:
             assert_is_a_sentence(message["output"])
-        assert "root:" not in said and "Traceback" not in said
+        assert "root:" not in str(message) and "Traceback" not in str(message)
+
+
+def run(url: str, event: int, sent: list[Any]) -> dict[str, Any]:
+    """Run one of the page's events; return what comes of it, nothing if only browsers run it."""
+    body = {"data": sent, "fn_index": event, "session_hash": f"event-{event}"}
+    if not post(url, "queue/join", json=body).is_success:
+        return {}
+    said = httpx.get(f"{url}/gradio_api/queue/data?session_hash=event-{event}", timeout=60).text
+    (done,) = [line for line in said.split("\n") if "process_completed" in line]
+    message: dict[str, Any] = json.loads(done.removeprefix("data: "))
+    return message
+
+
+def test_what_is_gone_is_said_without_its_path_and_a_stop_tidies_up(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    without = shutil.ignore_patterns("layers.tflite")
+    shutil.copytree(model_dir, tmp_path / "model", ignore=without)
+    with running_space(tmp_path) as (url, _):
+        files = [("files", (name, example("two").read_bytes())) for name in ("a.png", "b.png")]
+        gone, there = map(Path, post(url, "upload", files=files).json())
+        gone.unlink()
+        seen = classify(Client(url, verbose=False), example("two"))["seen"]["png"]
+        events = range(len(httpx.get(f"{url}/config").json()["dependencies"]))
+        said = str([run(url, event, [sent]) for event in events for sent in (file(gone), seen)])
+    assert "This image is no longer here. Choose it again." in said
+    assert "There is nothing to see inside at the moment." in said
+    assert str(tmp_path) not in said and "Traceback" not in said
+    assert not there.exists() and not there.parents[1].exists()
+
+
+def file(path: Path) -> dict[str, Any]:
+    """An uploaded file, as the page sends it."""
+    return {"path": str(path), **MARK}
 
 
 def test_a_drawing_without_end_is_said_to_be_one(url: str) -> None:
