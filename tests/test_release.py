@@ -29,6 +29,7 @@ from space.reader import SERVED
 from tests.conftest import ROOT, run_training
 from tests.photographs import photograph
 from training import deploy, hub, rollback
+from training import verify as verifying
 from training.card import README, render_card
 from training.deploy import DeployError
 from training.hub import RefusedError
@@ -496,7 +497,7 @@ class Sleeper:
 
     def space_info(self, _: str) -> Any:
         self.visits += 1
-        return SimpleNamespace(host="http://127.0.0.1:9")
+        return SimpleNamespace(host="http://127.0.0.1:9", sha="new")
 
 
 def test_a_space_that_sleeps_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,6 +505,24 @@ def test_a_space_that_sleeps_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Sleeper("SLEEPING", "SLEEPING", "APP_STARTING", "RUNNING")
     deploy.wait_until_it_runs(cast(HfApi, hub), "local/asleep", "new")
     assert (hub.stages, hub.visits) == (["RUNNING"], 2)
+
+
+def test_a_space_that_does_not_answer_is_woken_before_it_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub_of_it, done = Sleeper("SLEEPING", "RUNNING"), []
+
+    def ask(*_: object) -> list[Any]:
+        if hub_of_it.stages != ["RUNNING"]:
+            raise OSError("asleep")
+        done.append("asked")
+        return []
+
+    monkeypatch.setattr(verifying, "ask", ask)
+    monkeypatch.setattr(verifying, "HfApi", lambda: hub_of_it)
+    monkeypatch.setattr(hub, "PAUSES", (0.0,))
+    assert verifying.ask_patiently("local/asleep", Path(), []) == []
+    assert done == ["asked"] and hub_of_it.visits == 2  # to know its commit, and to wake it
 
 
 def test_a_space_that_its_owner_paused_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
