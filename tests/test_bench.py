@@ -1,11 +1,23 @@
 """That the benchmarks run; what they measure is for `make bench` to say, on a quiet machine."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from training.bench import inference, load, normalizing, page, serving
-from training.bench.__main__ import measure_sizes, print_sizes
+from training.bench.suite import measure_sizes, print_sizes
+
+
+@pytest.mark.parametrize("program", ["training", "training.bench"])
+def test_a_process_that_draws_digits_does_not_import_tensorflow(program: str) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"runpy.run_module({program!r}, run_name='__mp_main__')\n"  # as multiprocessing does it
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.slow  # it also starts the Space on TensorFlow
