@@ -105,6 +105,7 @@ def exhausting() -> Iterator[tuple[str, bytes]]:
     yield "GIF of 65,535 × 65,535", b"GIF89a\xff\xff\xff\xff\x80\x00\x00" + bytes(20)
     yield "BMP of 2 billion × 2 billion", encoded("BMP")[:18] + b"\xff\xff\xff\x7f" * 2 + bytes(40)
     yield "TIFF that names itself as its next page", tiff_loop()
+    yield "one tile of 8,192 × 8,192 behind 100 × 100", tiff_in_a_tile(100, 8_192)
     jpeg = bytearray(encoded("JPEG"))
     frame = jpeg.index(b"\xff\xc0")
     jpeg[frame + 5 : frame + 9] = b"\xff\xff\xff\xff"
@@ -121,6 +122,16 @@ def tiff_loop() -> bytes:
     end = first + 2 + 12 * entries
     content[end : end + 4] = struct.pack("<I", first)
     return bytes(content)
+
+
+def tiff_in_a_tile(side: int, tile: int) -> bytes:
+    """A square that is the corner of one tile, which is decoded whole."""
+    data = zlib.compress(bytes(tile * tile))
+    numbers = {256: side, 257: side, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile}
+    numbers |= {324: 8 + 2 + 12 * (len(numbers) + 2) + 4, 325: len(data)}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in numbers.items()]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8) + directory + data
 
 
 HOSTILE = dict([*damaged(), *not_accepted(), *exhausting()])

@@ -30,6 +30,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 50_000_000
 # some decoders hold an image several times over: fewer pixels, to stay within 400 MB
 FEWER_PIXELS = {"WEBP": 16_000_000, "TIFF": 30_000_000, "CMYK": 30_000_000}  # by format or mode
+TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF
 WORKING_SIDE = 800  # larger images are shrunk to it: a digit of 8 % still has 48 pixels
 
 MIN_CONTRAST = 24 / 255  # between paper and ink; less is paper grain
@@ -252,14 +253,21 @@ def reading(source: Image.Image | bytes | str | Path) -> Iterator[Image.Image]:
 def check_size(image: Image.Image) -> Image.Image:
     """Return the image if it is neither empty nor too large to decode."""
     most = min(FEWER_PIXELS.get(kind or "", MAX_PIXELS) for kind in (image.format, image.mode))
-    if image.width * image.height > most:
-        raise UnreadableImageError(
-            f"The image has {image.width} × {image.height} pixels. "
-            f"Pass one of at most {most // 1_000_000} million pixels."
-        )
+    for has, (width, height) in (("has", image.size), ("comes in tiles of", tile_of(image))):
+        if width * height > most:
+            raise UnreadableImageError(
+                f"The image {has} {width} × {height} pixels. "
+                f"Pass one of at most {most // 1_000_000} million pixels."
+            )
     if not image.width * image.height:
         raise EmptyDrawingError("The image has no pixels. Draw a digit, or pass an image of one.")
     return image
+
+
+def tile_of(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height of a TIFF file's tiles, which are decoded whole; 0 for others."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(TILE_WIDTH, 0), tags.get(TILE_LENGTH, 0)
 
 
 def to_grey(image: Image.Image) -> Grey:
