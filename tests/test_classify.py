@@ -276,6 +276,7 @@ SAYS = {
     "damaged parquet": ("{tmp}/damaged.parquet", "damaged.parquet cannot be read as parquet"),
     "no images": ("{tmp}/labels.parquet", "no column image; found: label, name"),
     "no rows": ("{tmp}/empty.parquet", "no rows"),
+    "both kinds": ("{tmp}/both", "both holds images and parquet. Name one of them"),
 }
 
 
@@ -286,6 +287,9 @@ def test_a_source_that_cannot_be_read_is_one_clear_sentence(
     (tmp_path / "damaged.parquet").write_text("no parquet")
     write_parquet(tmp_path / "empty.parquet", pa.array([], pa.binary()))
     write_parquet(tmp_path / "labels.parquet", ["a", "b"], "name")
+    (tmp_path / "both").mkdir()
+    write_parquet(tmp_path / "both" / "digits.parquet", [b""])
+    (tmp_path / "both" / "digit.JPG").write_bytes(b"")
     with pytest.raises(StageError, match=message):
         classify(source.format(tmp=tmp_path), str(tmp_path / "to"), Release(model_dir))
     assert not (tmp_path / "to").exists()

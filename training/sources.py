@@ -24,6 +24,7 @@ LARGEST_PART = 1_000  # images: half a second's work, the most that is lost with
 SMALLEST_PART = 50
 PARTS = 100  # of a small source, so that several workers share it
 BATCH_BYTES = 16_000_000  # of images in memory at once
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 SAVED = ("/dataset_dict.json", "/dataset_info.json")  # what `save_to_disk` leaves
 
 Image = bytes | str | None  # a file's bytes, its path or address, or nothing where a row has none
@@ -130,10 +131,14 @@ def cut(source: str) -> list[Part]:
             reads; or a dataset: its Hub id, or the folder it was saved to.
 
     Raises:
-        SourceError: If it is none of these, or empty.
+        SourceError: If it is none of these, more than one, or empty.
     """
     files = list_files(source)
     parquet = [file for file in files if file.endswith(".parquet")]
+    if parquet and any(file.lower().endswith(IMAGES) for file in files):
+        raise SourceError(
+            f"{source} holds images and parquet. Name one of them, as in {source.rstrip('/')}/*.png"
+        )
     if any(file.endswith(SAVED) for file in files) and not parquet:
         system, path = url_to_fs(source)
         parts: list[Part] = cut_dataset(system.unstrip_protocol(path), None)
