@@ -105,7 +105,13 @@ def repository(variable: str) -> str:
 
 PRESETS = {
     "quick": Config(
-        "quick", epochs=1, handwriting=0.25, traced=4_000, non_digits=0.12, damaged=3 / 128
+        "quick",
+        epochs=1,
+        steps_per_call=75,
+        traced=3_000,
+        handwriting=0.25,
+        non_digits=0.12,
+        damaged=3 / 128,
     ),
     "release": Config(
         "release",
