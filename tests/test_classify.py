@@ -276,7 +276,8 @@ SAYS = {
     "damaged parquet": ("{tmp}/damaged.parquet", "damaged.parquet cannot be read as parquet"),
     "no images": ("{tmp}/labels.parquet", "no column image; found: label, name"),
     "no rows": ("{tmp}/empty.parquet", "no rows"),
-    "both kinds": ("{tmp}/both", "both holds images and parquet. Name one of them"),
+    "both kinds": ("{tmp}/both", "both holds images and parquet.*with a glob"),
+    "both kinds by a glob": ("{tmp}/both/*", "holds images and parquet.*with a glob"),
 }
 
 

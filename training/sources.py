@@ -12,11 +12,13 @@ from functools import cache
 from typing import Any
 
 import fsspec
+import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from space.reader import FORMATS
 from training.config import REPOSITORY
 from training.stage import StageError
 
@@ -24,7 +26,9 @@ LARGEST_PART = 1_000  # images: half a second's work, the most that is lost with
 SMALLEST_PART = 50
 PARTS = 100  # of a small source, so that several workers share it
 BATCH_BYTES = 16_000_000  # of images in memory at once
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+IMAGES = tuple(
+    ending for ending, kind in PIL.Image.registered_extensions().items() if kind in FORMATS
+)
 SAVED = ("/dataset_dict.json", "/dataset_info.json")  # what `save_to_disk` leaves
 
 Image = bytes | str | None  # a file's bytes, its path or address, or nothing where a row has none
@@ -137,7 +141,7 @@ def cut(source: str) -> list[Part]:
     parquet = [file for file in files if file.endswith(".parquet")]
     if parquet and any(file.lower().endswith(IMAGES) for file in files):
         raise SourceError(
-            f"{source} holds images and parquet. Name one of them, as in {source.rstrip('/')}/*.png"
+            f"{source} holds images and parquet. Name one kind of them with a glob like *.png."
         )
     if any(file.endswith(SAVED) for file in files) and not parquet:
         system, path = url_to_fs(source)
