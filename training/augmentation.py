@@ -12,11 +12,11 @@ import tensorflow as tf
 from training.data import SIDE
 from training.handwriting import OUTLINE, UNIT
 
-ROTATION = math.radians(14)  # each is the largest distortion to either side
-SHEAR = 0.18
-SCALE = 0.14
-SHIFT = 1.0  # pixels
-SWELLING = 0.35  # pixels, of a pen's radius
+ROTATION = math.radians(16)  # each is the largest distortion to either side
+SHEAR = 0.21
+SCALE = 0.16
+SHIFT = 1.15  # pixels
+SWELLING = 0.4  # pixels, of a pen's radius
 EDGE = 1.1  # pixels in which ink fades into paper, as after the reader's area averaging
 
 # The reader brings every digit into place, so that the network also has to see some in place, and
