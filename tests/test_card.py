@@ -28,12 +28,13 @@ from training.card import (
     render_readme,
     worse_than,
 )
-from training.config import MNIST, MNIST_REVISION, REFERENCE
+from training.config import MNIST, MNIST_REVISION, PRESETS, REFERENCE
 from training.costs import CONTRIBUTING, COSTS, render_contributing
 from training.data import cut_validation
 from training.export import predict
 from training.gate import check_card
 from training.metrics import describe_model, evaluate_release, score_fully
+from training.model import BUILDERS
 from training.stage import describe_files, read_json
 
 
@@ -161,6 +162,13 @@ def test_the_cards_snippets_run_as_printed(model_dir: Path, tmp_path: Path, bloc
 def test_the_readmes_table_is_the_references() -> None:
     readme = README.read_text("utf-8")
     assert render_readme(json.loads(REFERENCE.read_text("utf-8")), readme) == readme
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_reference_is_of_the_presets_as_they_are(name: str) -> None:
+    measured, preset = read_json(REFERENCE, "make reference")["training"][name], PRESETS[name]
+    assert (measured["network"], measured["epochs"]) == (preset.network, preset.epochs)
+    assert measured["parameters"] == BUILDERS[preset.network]().count_params()
 
 
 def test_the_table_in_contributing_is_that_of_the_costs() -> None:
