@@ -29,6 +29,7 @@ from training.handwriting import ink_depths
 from training.intervals import spread
 from training.model import BUILDERS, CLASSES, INPUT_SHAPE
 from training.non_digits import outliers
+from training.normalization import with_fused_normalization
 from training.optimizer import ConvolutionMuon
 from training.stage import StageError, fresh_folder, write_json
 from training.start import load_start
@@ -113,7 +114,7 @@ def fit(
     seconds = time.perf_counter() - started
     source = {"dataset": digits.dataset, "revision": digits.revision, "origin": digits.origin}
     sizes = {name: len(getattr(digits, name).labels) for name in ("train", "validation", "test")}
-    model = without_optimizer(model, config)
+    model = as_released(model, config)
     history = {
         "curves": curves,
         "temperature": calibrate(model, digits.validation),
@@ -124,12 +125,12 @@ def fit(
 
 
 def begin(config: Config) -> keras.Model:
-    """Build the network, with the weights of the release that it goes on from, if there is one.
+    """Build the network to train, with the weights of the release it goes on from, if there is one.
 
     Raises:
         TrainingError: If that release is another network.
     """
-    model = BUILDERS[config.network]()
+    model = with_fused_normalization(BUILDERS[config.network]())
     if config.start:
         try:
             model.set_weights(load_start(config.start))
@@ -249,8 +250,8 @@ def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.constant(depths.reshape(-1, *INPUT_SHAPE)), tf.constant(targets)
 
 
-def without_optimizer(model: keras.Model, config: Config) -> keras.Model:
-    """Copy the network without its optimizer: Keras would save its state with the weights."""
+def as_released(model: keras.Model, config: Config) -> keras.Model:
+    """Copy the network into Keras' own layers, without the optimizer, which would be saved too."""
     copy = BUILDERS[config.network]()
     copy.set_weights(model.get_weights())
     return copy
