@@ -115,7 +115,7 @@ PRESETS = {
     ),
     "release": Config(
         "release",
-        epochs=14,
+        epochs=13,
         batch_size=256,
         learning_rate=0.045,
         traced=30_000,
