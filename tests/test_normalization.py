@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+from training.config import PRESETS
 from training.model import build_baseline, build_model
 from training.normalization import FusedNormalization, with_fused_normalization
+from training.train import as_released, begin
 
 
 def test_fused_normalization_computes_what_keras_own_does() -> None:
@@ -55,3 +57,13 @@ def test_the_copy_starts_from_weights_the_seed_fixes() -> None:
 
     assert (first_weights(0) == first_weights(0)).all()
     assert (first_weights(0) != first_weights(1)).any()
+
+
+def test_what_is_trained_is_fused_and_what_is_released_is_keras_own() -> None:
+    config = PRESETS["release"]
+    trained = begin(config)
+    assert FusedNormalization in map(type, trained.layers)
+    released = as_released(trained, config)
+    assert FusedNormalization not in map(type, released.layers)
+    for kept, learned in zip(released.get_weights(), trained.get_weights(), strict=True):
+        assert (kept == learned).all()

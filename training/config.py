@@ -107,7 +107,7 @@ PRESETS = {
     "quick": Config(
         "quick",
         epochs=1,
-        steps_per_call=150,  # rounds MNIST's 507 steps down to 450
+        steps_per_call=150,  # rounds MNIST's 508 steps down to 450
         traced=3_000,
         handwriting=0.25,
         non_digits=0.18,

@@ -1,4 +1,4 @@
-"""Batch normalisation as TensorFlow's one operation: a tenth of a training step less.
+"""Batch normalisation as TensorFlow's one operation: a shorter training step (see RECIPE.md).
 
 For training alone, which copies the weights into a network of Keras' own layers when it is over.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import keras
 import tensorflow as tf
-from keras import layers
 
 
 class FusedNormalization(keras.layers.BatchNormalization):
@@ -38,5 +37,6 @@ def with_fused_normalization(model: keras.Model) -> keras.Model:
 
 def fused(layer: keras.Layer) -> keras.Layer:
     """Return a new layer of the same settings, a batch normalisation as a fused one."""
-    kind = FusedNormalization if isinstance(layer, layers.BatchNormalization) else type(layer)
+    normalizes = isinstance(layer, keras.layers.BatchNormalization)
+    kind = FusedNormalization if normalizes else type(layer)
     return kind.from_config(layer.get_config())
