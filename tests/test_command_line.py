@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -51,6 +53,20 @@ def test_bad_input_gets_one_line_that_says_what_to_do(
     assert error.startswith("error: ") and re.search(message, error), done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_warning_of_the_hubs_library_is_printed_once() -> None:
+    lines = (
+        "from training.__main__ import main",
+        "main(['card', '--build', 'nowhere'])",
+        "from huggingface_hub import hf_hub_download",
+        "from huggingface_hub.utils.logging import get_logger",
+        "get_logger('huggingface_hub.file_download').warning('Retrying in 1s')",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr.count("Retrying in 1s") == 1, done.stderr
 
 
 def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from numpy.typing import NDArray
 
+from training.config import REPOSITORY
 from training.export import load_network
 from training.stage import StageError
 
@@ -41,10 +42,17 @@ def find_network(release: str) -> Path:
     if (file := Path(release) / FILE).is_file():
         return file
     id, _, revision = release.partition("@")
+    if not REPOSITORY.fullmatch(id):
+        raise StageError(no_release(release, "no name of one"))
     try:
         return Path(hf_hub_download(id, FILE, revision=revision or None))
     except (HTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise StageError(
-            f"{release} is neither a folder with {FILE} nor a release that the Hub gives "
-            f"({type(error).__name__}). Pass --from your-name/digits, or with @version."
-        ) from error
+        raise StageError(no_release(release, type(error).__name__)) from error
+
+
+def no_release(release: str, reason: str) -> str:
+    """Say that there is no such release, and what to pass."""
+    return (
+        f"{release} is neither a folder with {FILE} nor a release that the Hub gives ({reason}). "
+        "Pass --from your-name/digits, or with @version."
+    )
