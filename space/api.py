@@ -23,6 +23,7 @@ from PIL import Image
 
 from intake import FETCH_SECONDS, IntakeError, is_address, receive, text_of
 from reader import FORMATS, Answer, Classifier, Release, UnreadableImageError
+from reader.preprocessing import tile_of
 
 MAX_BATCH = 256  # images in one call
 BATCH_SECONDS = 60.0  # for all addresses of one call
@@ -158,7 +159,7 @@ def open_small(sent: Any) -> Image.Image | None:
         image = Image.open(file, formats=FORMATS)
     except Exception:  # whatever it is, the reader says it
         return None
-    if max(image.size) <= SMALL_SIDE:
+    if max(*image.size, *tile_of(image)) <= SMALL_SIDE:
         return image
     image.close()
     return None

@@ -1,8 +1,8 @@
 """What a program sends for an image → the bytes of an image file, or the uploaded file.
 
 Takes an uploaded file, base64 or an address on the internet. Addresses are fetched here and not by
-Gradio, which would keep any size in memory: safehttpx refuses those that lead inside, at every
-redirect, and connects to no other IP than the one it has looked at.
+Gradio, which would keep any size in memory: those that lead inside are refused, at every redirect,
+and safehttpx connects to no other IP than the one that was looked at.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import httpx
+import safehttpx
 from gradio.processing_utils import PUBLIC_HOSTNAME_WHITELIST
 from gradio.utils import get_upload_folder
-from safehttpx import AsyncSecureTransport, async_validate_url, matches_domain_whitelist
 
 MAX_BYTES = 20_000_000  # of one image, however it comes
 FETCH_SECONDS = 10.0  # for one address
 REDIRECTS = 5
 # What safehttpx takes for public: a provider's own network, and IPv4 wrapped in IPv6.
 INSIDE = (ip_network("100.64.0.0/10"), ip_network("2002::/16"))
+LOOK_UPS = ThreadPoolExecutor(16)  # of names; nobody waits for one that takes too long
 URL_SAFE = str.maketrans("-_", "+/")  # the other alphabet of base64
 ADVICE = "Pass an image file, the http(s) address of one, or its bytes as base64."
 ADDRESS_ADVICE = "Pass the public http(s) address of an image file, or send the file itself."
@@ -151,13 +154,37 @@ async def open_transport(url: str) -> httpx.AsyncHTTPTransport:
         ValueError: If the host has none.
     """
     host = httpx.URL(url).host
-    if matches_domain_whitelist(host, PUBLIC_HOSTNAME_WHITELIST):  # within a Space, the Hub is near
-        return httpx.AsyncHTTPTransport()
-    ip = await async_validate_url(host)
-    if any(ip_address(ip) in network for network in INSIDE):
-        raise ValueError(f"{host} is not on the public internet.")
-    transport: httpx.AsyncHTTPTransport = AsyncSecureTransport(ip)
+    if safehttpx.matches_domain_whitelist(host, PUBLIC_HOSTNAME_WHITELIST):
+        return httpx.AsyncHTTPTransport()  # within a Space, the Hub is near
+    transport: httpx.AsyncHTTPTransport = safehttpx.AsyncSecureTransport(await look_up(host))
     return transport
+
+
+async def look_up(host: str) -> str:
+    """Return a host's first IP that is public.
+
+    safehttpx asks Google where it finds none, and keeps what it waits for beyond its event loop.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.run_in_executor(LOOK_UPS, socket.getaddrinfo, host, None)
+    except socket.gaierror as error:
+        raise ValueError(f"{host} has no address.") from error
+    for *_, address in found:
+        if is_public(str(address[0])):
+            return str(address[0])
+    raise ValueError(f"{host} is not on the public internet.")
+
+
+def is_public(ip: str) -> bool:
+    """Tell whether an IP leads out of this machine and its network; one within an IPv6, too."""
+    address = ip_address(ip)
+    address = getattr(address, "ipv4_mapped", None) or address
+    inside = any(address in network for network in INSIDE)
+    return not inside and bool(safehttpx.is_public_ip(str(address)))
 
 
 async def read(response: httpx.Response) -> bytes:

@@ -23,6 +23,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from tests.conftest import PARAMETERS, ROOT
+from tests.test_hostile_files import tiff_in_a_tile
 from training.bench.serving import running_space
 from training.card import README
 from training.deploy import SPACE
@@ -72,6 +73,7 @@ def test_what_takes_long_to_read_or_to_come_is_read_beside_other_calls(tmp_path:
     slow += ["A" * 600_000, base64.b64encode(blank.getvalue()).decode()]
     slow += [base64.b64encode(b"no image").decode()]
     slow += [{"path": str(heavy)}]
+    slow += [base64.b64encode(tiff_in_a_tile(100, 4_096)).decode()]
     quick = [{"path": light}, as_base64("two"), "data:image/png;base64," + as_base64("nine")]
     code = "import json, sys; from api import open_small; "
     code += "print([bool(open_small(sent)) for sent in json.load(sys.stdin)])"
@@ -136,14 +138,14 @@ def test_base64_may_be_of_either_alphabet_and_without_padding(url: str) -> None:
 
 def test_a_batch_is_answered_in_order_and_each_image_for_itself(client: Client) -> None:
     files = [handle_file(example(name)) for name in EXAMPLES]
-    bad = ["digit.png", {"path": "/etc/passwd"}, None, "http://127.0.0.1/"]
+    bad = ["digit.png", {"path": "/etc/passwd"}, None, *["http://127.0.0.1/"] * 8]
+    words = ["base64", "uploaded", "no image", *["public"] * 8]
     answers = client.predict([*files, *bad, as_base64("nine")], api_name="/classify_batch")
-    assert [answer.get("digit") for answer in answers] == [*EXAMPLES.values(), *[None] * 4, 9]
+    wanted = [*EXAMPLES.values(), *[None] * len(bad), 9]
+    assert [answer.get("digit") for answer in answers] == wanted
     assert answers[0] == classify(client, example("two"))
-    said = [answer.pop("error") for answer in answers[6:10]]
-    for sentence, word in zip(said, ("base64", "uploaded", "no image", "public"), strict=True):
-        assert word in sentence
-    assert answers[6:10] == [{}] * 4
+    for answer, word in zip(answers[len(files) : -1], words, strict=True):
+        assert word in answer.pop("error") and answer == {}
 
 
 def test_a_batch_has_256_places(client: Client) -> None:

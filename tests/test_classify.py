@@ -121,6 +121,18 @@ def test_every_kind_of_source_gets_the_spaces_answers(
         assert row["error"] is None and row["commit"] == "c" * 40
 
 
+def test_a_cameras_names_and_a_folder_with_brackets_are_read(
+    pngs: list[bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "scans [2024]"
+    folder.mkdir()
+    for name in ("_MG_0001.PNG", "IMG_2.png", ".hidden.png", "_SUCCESS"):
+        (folder / name).write_bytes(pngs[0])
+    (part,) = cut(str(folder))
+    assert [Path(file).name for file in part.paths] == ["IMG_2.png", "_MG_0001.PNG"]
+    assert cut(f"{tmp_path}/*/_MG*")
+
+
 def test_a_dataset_of_the_hub_is_read_at_one_commit(
     mnist: Arrays, model_dir: Path, tmp_path: Path
 ) -> None:

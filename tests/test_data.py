@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ from training.data import (
     Split,
     check_mnist,
     cut_validation,
+    decode_image,
     decode_splits,
     load_digits,
     probe_hub,
@@ -128,6 +130,15 @@ def test_class_folders_of_larger_images_are_brought_to_mnists_form(
     assert set(digits.test.labels) == {3, 7}
     assert digits.test.images.shape[1:] == (28, 28)
     assert digits.test.images[:, 0].max() < 60, "the paper is black"
+
+
+def test_dark_ink_in_28_pixels_is_turned_light(tmp_path: Path, mnist: Arrays) -> None:
+    image = mnist["test_images"][0]
+    kept, turned = io.BytesIO(), io.BytesIO()
+    Image.fromarray(image).save(kept, "PNG")
+    Image.fromarray(255 - image).save(turned, "PNG")
+    assert (decode_image({"bytes": kept.getvalue()}) == image).all()
+    assert np.abs(decode_image({"bytes": turned.getvalue()}).astype(int) - image).max() <= 2
 
 
 def rows(**columns: Any) -> datasets.Dataset:

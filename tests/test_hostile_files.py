@@ -110,9 +110,18 @@ def exhausting() -> Iterator[tuple[str, bytes]]:
     frame = jpeg.index(b"\xff\xc0")
     jpeg[frame + 5 : frame + 9] = b"\xff\xff\xff\xff"
     yield "JPEG of 65,535 × 65,535", bytes(jpeg)
+    yield "JPEG of 5,000 scans", jpeg_in_scans(5_000)
     webp = bytearray(encoded("WEBP", lossless=True))
     webp[21:25] = b"\xff\xff\xff\x0f"
     yield "WebP of 16,384 × 16,384", bytes(webp)
+
+
+def jpeg_in_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes over and over."""
+    whole = encoded("JPEG", Image.new("L", (496, 496), "white"), progressive=True)
+    end = whole.rindex(b"\xff\xd9")
+    scan = whole[whole.rindex(b"\xff\xda") : end]
+    return whole[:end] + scan * count + whole[end:]
 
 
 def tiff_loop() -> bytes:

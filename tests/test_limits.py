@@ -17,7 +17,7 @@ import pytest
 import safehttpx
 
 from space import uploads
-from space.intake import MAX_BYTES, IntakeError, fetch
+from space.intake import MAX_BYTES, IntakeError, fetch, is_public, receive
 from space.uploads import keeping_uploads_briefly, sweep
 from tests.test_api import MARK, as_base64, assert_is_a_sentence, call_over_http, example, post
 from training.bench.serving import running_space
@@ -97,6 +97,7 @@ INSIDE = (
     "http://169.254.169.254/latest/meta-data",
     "http://[fe80::1]/",
     "http://100.64.0.1/",
+    "http://[::ffff:100.64.0.1]/",
     "http://[2002:7f00:1::]/",
     "http://2130706434:{port}/",
     "http://0x7f.0.0.2:{port}/",
@@ -155,6 +156,26 @@ def test_an_address_is_not_waited_for_without_end(
     monkeypatch.setattr(safehttpx, "is_public_ip", lambda ip: True)
     with pytest.raises(IntakeError, match="in time"):
         asyncio.run(fetch(f"{elsewhere}/slow", 0.3))
+
+
+def test_a_name_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answered = Event(), Event()
+
+    def never(*_: object) -> None:
+        asked.set()
+        answered.wait(20)
+
+    monkeypatch.setattr("socket.getaddrinfo", never)
+    with pytest.raises(IntakeError, match="in time"):
+        receive("http://example.org/", time.monotonic() + 0.3)
+    assert asked.is_set() and not answered.is_set()
+    answered.set()
+
+
+def test_no_address_mapped_into_another_is_public() -> None:
+    assert is_public("93.184.215.14") and is_public("::ffff:93.184.215.14")
+    for inside in ("100.64.0.1", "10.0.0.1", "127.0.0.1", "169.254.169.254"):
+        assert not is_public(inside) and not is_public(f"::ffff:{inside}")
 
 
 def test_the_pages_own_events_fetch_nothing(public_url: str, elsewhere: str) -> None:

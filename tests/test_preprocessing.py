@@ -1,12 +1,13 @@
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from scipy import ndimage
 
 from space.reader import (
@@ -240,13 +241,48 @@ def test_every_mode_of_the_same_drawing_is_seen_alike(mode: str) -> None:
     assert np.abs(pixels.astype(int) - normalize(drawing()).pixels).mean() < 3
 
 
-def test_a_turned_photograph_is_seen_upright() -> None:
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("JPEG", "L"), ("PNG", "L"), ("PNG", "I;16"), ("TIFF", "L"), ("TIFF", "I;16")],
+)
+def test_a_turned_scan_is_seen_upright(kind: str, mode: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90° to be upright
+    turned = drawing().transpose(Image.Transpose.ROTATE_90)
+    if mode == "I;16":
+        turned = Image.fromarray(np.asarray(turned).astype(np.uint16) * 257)
     file = io.BytesIO()
-    drawing().transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", exif=exif, quality=95)
+    turned.save(file, kind, exif=exif)
     seen = normalize(file.getvalue())
     assert np.abs(seen.pixels.astype(int) - normalize(drawing()).pixels).mean() < 3
+
+
+@pytest.mark.parametrize("top", [2**bits - 1 for bits in range(9, 17)])
+def test_deep_grey_is_read_at_any_depth(top: int) -> None:
+    deep = np.asarray(drawing()).astype(np.float64) / 255 * top
+    seen = normalize(Image.fromarray(deep.astype(np.uint16)))
+    assert np.abs(seen.pixels.astype(int) - normalize(drawing()).pixels).max() <= 1
+    assert normalize(Image.fromarray((deep / top * 1.01).astype(np.float32))).credible
+
+
+@pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (60, 230)])
+@pytest.mark.parametrize("edge", [1, 12, 60, "transparent"])
+def test_a_sheet_on_another_colour_is_read_as_the_sheet(edge: Any, ink: int, paper: int) -> None:
+    sheet = drawing(ink=ink, paper=paper)
+    if edge == "transparent":
+        framed = ImageOps.expand(sheet.convert("RGBA"), 20, (0, 0, 0, 0))
+    else:
+        framed = ImageOps.expand(sheet, edge, 255 - paper)
+    seen, wanted = normalize(framed), normalize(sheet)
+    assert seen.inverted == wanted.inverted
+    assert np.abs(seen.pixels.astype(int) - wanted.pixels).max() <= 1
+
+
+def test_a_bar_is_no_sheet() -> None:
+    image = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(image).rectangle((110, 40, 170, 240), fill=0)
+    seen = normalize(image)
+    assert seen.inverted and seen.box == (110, 40, 171, 241)
 
 
 @pytest.mark.parametrize("paper", [0, 127, 255])

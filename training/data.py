@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from space.reader import EmptyDrawingError, UnreadableImageError, normalize, open_image
+from space.reader.preprocessing import sides
 from training.config import MNIST, MNIST_REVISION
 from training.stage import StageError
 
@@ -266,10 +267,15 @@ def decode_labels(rows: Any, name: str) -> NDArray[np.uint8]:
 
 
 def decode_image(file: dict[str, Any]) -> NDArray[np.uint8]:
-    """Decode one image of a dataset; anything but 28 × 28 grey is brought to MNIST's form."""
+    """Decode one image of a dataset; what is not of MNIST's form is brought to it.
+
+    Of that form is 28 × 28 grey, light ink on dark paper.
+    """
     image = open_image(file["bytes"] if file["bytes"] is not None else file["path"])
     if image.mode == "L" and image.size == (SIDE, SIDE):
-        return np.asarray(image)
+        pixels = np.asarray(image)
+        if np.median(np.concatenate(sides(pixels))) < 128:
+            return pixels
     return normalize(image).pixels
 
 

@@ -167,12 +167,18 @@ def list_files(source: str) -> list[str]:
     """
     try:
         system, path = url_to_fs(source)
-        files = system.glob(path) if any(c in source for c in "*?[") else system.find(path)
+        is_glob = any(c in source for c in "*?[") and not system.exists(path)
+        files = system.glob(path) if is_glob else system.find(path)
     except Exception as error:  # each storage has its own
         raise SourceError(f"{source} cannot be listed ({error}). Check its address.") from error
     local = isinstance(system, LocalFileSystem)
-    shown = sorted(file for file in files if not file.rsplit("/", 1)[-1].startswith((".", "_")))
+    shown = sorted(file for file in files if not is_hidden(file.rsplit("/", 1)[-1]))
     return shown if local else [system.unstrip_protocol(file) for file in shown]
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether a file is nobody's data: .DS_Store, _SUCCESS; a camera's _MG_1.jpg is."""
+    return name.startswith(".") or (name.startswith("_") and not name.lower().endswith(IMAGES))
 
 
 def cut_parquet(files: list[str]) -> list[Part]:

@@ -31,6 +31,8 @@ MAX_PIXELS = 50_000_000
 # some decoders hold an image several times over: fewer pixels, to stay within 400 MB
 FEWER_PIXELS = {"WEBP": 16_000_000, "TIFF": 30_000_000, "CMYK": 30_000_000}  # by format or mode
 TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of TIFF
+MAX_SCANS = 100  # of a JPEG file; each is a pass over the whole image, in as little as 12 bytes
+START_OF_SCAN = b"\xff\xda"
 WORKING_SIDE = 800  # larger images are shrunk to it: a digit of 8 % still has 48 pixels
 
 MIN_CONTRAST = 24 / 255  # between paper and ink; less is paper grain
@@ -41,6 +43,9 @@ CLEAR = 0.5  # of a drawing is clear paper or full ink; the rest is edges, blurr
 CLEAR_SIDE = 0.8  # of each side; noise that black or white cuts off leaves half
 CROSSED_SIDE = 0.45  # of a side may be ink; stripes and noise cover half
 DARK_SIDES = 0.25  # of the border is dark, and stripes, fog or noise may have lit the rest
+SHEET_SHARE = 0.6  # of a sheet's box is sheet, not ink
+SHEET_SIDE = 0.9  # of each of its sides; corners may be round
+SHEET_EDGE = 2  # pixels that are left out around it
 SPECK_SHARE = 0.01  # of the largest part's ink; a smaller part of a drawing is a speck
 
 SMALLEST = 2 * DIGIT_BOX  # pixels; on fewer, a stroke is as wide as what light does to paper
@@ -259,6 +264,10 @@ def check_size(image: Image.Image) -> Image.Image:
                 f"The image {has} {width} × {height} pixels. "
                 f"Pass one of at most {most // 1_000_000} million pixels."
             )
+    if count_scans(image) > MAX_SCANS:
+        raise UnreadableImageError(
+            f"The image comes in more than {MAX_SCANS} scans. Pass it as an ordinary JPEG file."
+        )
     if not image.width * image.height:
         raise EmptyDrawingError("The image has no pixels. Draw a digit, or pass an image of one.")
     return image
@@ -268,6 +277,18 @@ def tile_of(image: Image.Image) -> tuple[int, int]:
     """Return the width and height of a TIFF file's tiles, which are decoded whole; 0 for others."""
     tags = getattr(image, "tag_v2", {})
     return tags.get(TILE_WIDTH, 0), tags.get(TILE_LENGTH, 0)
+
+
+def count_scans(image: Image.Image) -> int:
+    """Return how many scans a JPEG file that is not decoded yet has; 0 for others."""
+    file = getattr(image, "fp", None)
+    if image.format not in ("JPEG", "MPO") or file is None:
+        return 0
+    place = file.tell()
+    file.seek(0)
+    scans: int = file.read().count(START_OF_SCAN)
+    file.seek(place)
+    return scans
 
 
 def to_grey(image: Image.Image) -> Grey:
@@ -314,7 +335,9 @@ def working_size(image: Image.Image) -> tuple[int, int]:
 def plain(image: Image.Image) -> Image.Image:
     """Convert any mode to L, RGB, RGBA or, for 16 and 32 bits, F."""
     if image.mode.startswith(("I", "F")):
-        return Image.fromarray(np.asarray(image, np.float32))
+        deep = Image.fromarray(np.asarray(image, np.float32))
+        deep.info = image.info  # says which way up it is
+        return deep
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image.convert("L" if image.mode in ("1", "L") or has_grey_palette(image) else "RGB")
@@ -351,10 +374,13 @@ def most_telling_band(image: Image.Image) -> Image.Image:
 
 
 def deep_grey(values: Grey) -> Grey:
-    """Scale grey values of 16 or 32 bits to 0 to 1 by the depth they use."""
+    """Scale grey values of 16 or 32 bits to 0 to 1 by the depth they use: 1, 8 bits, or 9 and more.
+
+    A few values above 1 are what resampling leaves.
+    """
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
-    depth = next((bound for bound in (1.0, 255.0, 65_535.0) if top <= bound), top)
+    depth = 1 if top <= 1.1 else 2 ** max(math.ceil(math.log2(top + 1)), 8) - 1
     grey: Grey = np.clip(values / np.float32(depth), 0, 1)
     return grey
 
@@ -381,10 +407,13 @@ def ink_on_flat_paper(grey: Grey) -> Ink | None:
     difference = paper - grey if inverted else grey - paper
     strength: Grey = np.clip(difference / np.float32(contrast), 0, 1)
     solid = strength >= INK_LEVEL
+    box = box_of(solid)
+    if sheet := ink_on_sheet(grey, solid, box):
+        return sheet
     if not is_drawing(np.abs(difference) < FLAT, strength, solid):
         return None
     specks = 0
-    inner = window(box_of(solid))
+    inner = window(box)
     labels, count = find_parts(solid[inner])
     if count > 1:
         areas = np.bincount(labels[solid[inner]])
@@ -393,6 +422,35 @@ def ink_on_flat_paper(grey: Grey) -> Ink | None:
         strength[inner][small[labels] & solid[inner]] = 0
         solid = strength >= INK_LEVEL
     return Ink(strength, solid, inverted, specks)
+
+
+def ink_on_sheet(grey: Grey, solid: NDArray[np.bool_], box: Box) -> Ink | None:
+    """Tell the ink of a sheet that lies on another colour, or has a frame of it.
+
+    Args:
+        grey: (height, width) brightness, 0 to 1.
+        solid: (height, width), what seems to be ink, and is the sheet without its ink.
+        box: Its edges.
+
+    Returns:
+        The ink, or None if this is no such sheet, or nothing clear is on it.
+    """
+    left, top, right, bottom = box
+    inner = window((left + SHEET_EDGE, top + SHEET_EDGE, right - SHEET_EDGE, bottom - SHEET_EDGE))
+    sheet = solid[inner]
+    if min(sheet.shape) < SMALLEST or share_of(sheet) < SHEET_SHARE:
+        return None
+    if min(map(share_of, sides(sheet))) < SHEET_SIDE:
+        return None
+    try:
+        ink = ink_on_flat_paper(grey[inner])
+    except EmptyDrawingError:
+        return None
+    if ink is None:
+        return None
+    strength, solid = np.zeros_like(grey), np.zeros_like(solid)
+    strength[inner], solid[inner] = ink.strength, ink.solid
+    return Ink(strength, solid, ink.inverted, ink.specks)
 
 
 def is_drawing(paper: NDArray[np.bool_], strength: Grey, solid: NDArray[np.bool_]) -> bool:
