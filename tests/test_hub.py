@@ -58,11 +58,20 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(
     assert pauses == list(PAUSES[:3]) == sorted(pauses)
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("7", 7.0), ("9999", LONGEST_PAUSE), ("soon", 1.0)])
+@pytest.mark.parametrize(
+    ("asked", "waited"),
+    [
+        ({"Retry_After": "7"}, 7.0),
+        ({"Retry_After": "9999"}, LONGEST_PAUSE),
+        ({"Retry_After": "soon"}, 1.0),
+        ({"RateLimit": '"api";r=0;t=240'}, 240.0),
+    ],
+    ids=str,
+)
 def test_a_pause_is_as_long_as_the_hub_asks_within_reason(
-    asked: str, waited: float, pauses: list[float]
+    asked: dict[str, str], waited: float, pauses: list[float]
 ) -> None:
-    assert failing(refusal(429, Retry_After=asked)) == ("done", [])
+    assert failing(refusal(429, **asked)) == ("done", [])
     assert pauses == [waited]
 
 

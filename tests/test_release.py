@@ -18,11 +18,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import httpx
+import httpx2
 import numpy as np
 import psutil
 import pytest
 from gradio_client import Client
-from huggingface_hub import HfApi, constants, hf_api
+from huggingface_hub import HfApi, constants, hf_api, snapshot_download
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from space.reader import SERVED
@@ -461,7 +462,7 @@ def test_a_broken_space_is_seen_and_put_back(
     before = here.commits("space", BROKEN)[0]
     edit(broken / name, old, new)
     (broken / "notes.txt").write_text("of no use")
-    with pytest.raises((DeployError, VerifyError)) as caught, or_put_back(BROKEN):
+    with pytest.raises((DeployError, VerifyError)) as caught, or_put_back(here.build, BROKEN):
         deploy.deploy(here.build, BROKEN)
         verify(here.build, BROKEN)
     (broken / name).write_text(intact, "utf-8")
@@ -479,10 +480,43 @@ def test_a_first_space_that_does_not_run_has_nothing_to_be_put_back(
     here: Release, broken: Path
 ) -> None:
     edit(broken / "app.py", "satisfy_zero_gpu()\n", "sys.exit('no more')\n")
-    with pytest.raises(DeployError) as caught, or_put_back("local/first"):
+    with pytest.raises(DeployError) as caught, or_put_back(here.build, "local/first"):
         deploy.deploy(here.build, "local/first")
-    said = r"RUNTIME_ERROR.*no more.*put back either: .*has served nothing before"
+    said = r"RUNTIME_ERROR.*no more.*It was not put back: .*has served nothing before"
     assert re.search(said, str(caught.value), re.DOTALL), caught.value
+
+
+def test_a_rollback_in_the_meantime_is_not_undone(here: Release, tmp_path: Path) -> None:
+    before = here.commits("space", SPACE)
+    release = json.loads((here.build / "published.json").read_text())
+    newer = release | {"version": "v2099.01.01.1"}  # as if this run had deployed it
+    (tmp_path / "published.json").write_text(json.dumps(newer))
+    with pytest.raises(VerifyError) as caught, or_put_back(tmp_path, SPACE):
+        raise VerifyError("It answers otherwise.")
+    said = f"It was not put back: {SPACE} is to serve {MODEL} {release['version']} by now."
+    assert str(caught.value) == f"It answers otherwise. {said}"
+    assert here.commits("space", SPACE) == before
+
+
+def test_what_the_hub_gives_in_part_is_asked_for_again(
+    here: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "PAUSES", (0.1,))
+    given = [tmp_path / "an earlier download's"]
+
+    def download(*arguments: Any, **options: Any) -> str:
+        return str(given.pop()) if given else snapshot_download(*arguments, **options)
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    commit = here.commits("space", SPACE)[0]
+    folder = hub.fetch_folder(SPACE, "space", commit.id)
+    assert all((folder / name).is_file() for name in commit.files) and not given
+
+
+def test_a_space_that_serves_no_release_yet_is_to_be_deployed(here: Release) -> None:
+    here.hub.create_repo("local/bare", repo_type="space", space_sdk="gradio")
+    with pytest.raises(StageError, match="bare serves no release yet. Deploy one: python -m"):
+        verify(here.build, "local/bare")
 
 
 class Sleeper:
@@ -492,6 +526,9 @@ class Sleeper:
         self.stages, self.visits = list(stages), 0
 
     def get_space_runtime(self, _: str) -> Any:
+        if self.stages[0] == "unknown":
+            self.stages.pop(0)
+            raise httpx2.ReadTimeout("late")
         stage = self.stages.pop(0) if len(self.stages) > 1 else self.stages[0]
         return SimpleNamespace(stage=stage, raw={"sha": "new"})
 
@@ -505,6 +542,29 @@ def test_a_space_that_sleeps_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Sleeper("SLEEPING", "SLEEPING", "APP_STARTING", "RUNNING")
     deploy.wait_until_it_runs(cast(HfApi, hub), "local/asleep", "new")
     assert (hub.stages, hub.visits) == (["RUNNING"], 2)
+
+
+def test_a_hub_that_does_not_say_what_the_space_does_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deploy, "POLL_SECONDS", 0)
+    monkeypatch.setattr(hub, "PAUSES", (0.0,))
+    sleeper = Sleeper(*["BUILDING", "unknown"] * 5, "RUNNING")  # each time with all its patience
+    deploy.wait_until_it_runs(cast(HfApi, sleeper), "local/unknown", "new")
+    assert sleeper.stages == ["RUNNING"]
+
+
+def test_a_space_that_this_machine_cannot_reach_is_not_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def ask(*_: object) -> list[Any]:
+        raise httpx.ConnectError("no route")
+
+    monkeypatch.setattr(verifying, "ask", ask)
+    monkeypatch.setattr(verifying, "HfApi", lambda: Sleeper("RUNNING"))
+    monkeypatch.setattr(hub, "PAUSES", (0.0,))
+    with pytest.raises(RefusedError, match="cannot be reached from here"):
+        verifying.ask_patiently("local/far", Path(), [])
 
 
 def test_a_space_that_does_not_answer_is_woken_before_it_is_asked_again(
@@ -526,8 +586,11 @@ def test_a_space_that_does_not_answer_is_woken_before_it_is_asked_again(
 
 
 def test_a_space_that_its_owner_paused_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollback, "put_back", lambda _: pytest.fail("it was put back"))
-    with pytest.raises(StageError, match="is paused. Restart it at"), or_put_back("local/paused"):
+    monkeypatch.setattr(rollback, "put_back", lambda *_: pytest.fail("it was put back"))
+    with (
+        pytest.raises(StageError, match="is paused. Restart it at"),
+        or_put_back(Path(), "local/paused"),
+    ):
         deploy.wait_until_it_runs(cast(HfApi, Sleeper("PAUSED")), "local/paused", "new")
 
 
@@ -564,7 +627,7 @@ def test_a_hub_that_fails_meanwhile_does_not_keep_a_space_from_being_put_back(
     edit(broken / "app.py", "satisfy_zero_gpu()\n", "sys.exit('no more')\n")
     fault = {"wanted": wanted.format(space), "number": number, "answer": "503"}
     httpx.post(f"{here.endpoint}/_faults", json=fault)
-    with pytest.raises(DeployError) as caught, or_put_back(space):
+    with pytest.raises(DeployError) as caught, or_put_back(here.build, space):
         deploy.deploy(here.build, space)
     seen = httpx.post(f"{here.endpoint}/_faults", json={}).json()
     assert seen.count(fault["wanted"]) >= number
@@ -678,7 +741,7 @@ def test_a_hub_that_fails_is_not_taken_for_the_space(
     before = here.commits("space", SPACE)
     fault = {"wanted": f"GET /api/spaces/{SPACE}", "number": 2, "answer": "503"}
     httpx.post(f"{here.endpoint}/_faults", json=fault)
-    with pytest.raises(RefusedError, match="HTTP 503"), or_put_back(SPACE):
+    with pytest.raises(RefusedError, match="HTTP 503"), or_put_back(here.build, SPACE):
         verify(here.build, SPACE)
     assert here.commits("space", SPACE) == before
 

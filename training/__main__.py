@@ -257,7 +257,7 @@ def run_deploy(options: argparse.Namespace) -> None:
     from training.rollback import or_put_back
 
     space = repository("HF_SPACE_ID")
-    with or_put_back(space):
+    with or_put_back(options.build, space):
         deploy(options.build, space)
 
 
@@ -267,7 +267,7 @@ def run_verify(options: argparse.Namespace) -> None:
     from training.verify import verify
 
     space = repository("HF_SPACE_ID")
-    with or_put_back(space):
+    with or_put_back(options.build, space):
         verify(options.build, space)
 
 

@@ -16,12 +16,17 @@ import jinja2
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from training.config import MNIST, PRESETS
-from training.stage import StageError, read_json, write_text
+from training.stage import EVALUATE_COMMAND, StageError, read_json, write_text
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "model_card.md"
 README = ROOT / "README.md"
-MNIST_FACTS = {"dataset": MNIST, "label_errors": 15, "test_images": 10_000}
+MNIST_FACTS = {
+    "dataset": MNIST,
+    "licence": "CC BY-SA 3.0",
+    "label_errors": 15,
+    "test_images": 10_000,
+}
 TABLE = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 
 
@@ -40,7 +45,7 @@ def render_card(build: Path) -> Path:
         StageError: If metrics.json is not there or the place cannot be written.
     """
     folder = build / "model"
-    metrics = read_json(folder / "metrics.json", "python -m training evaluate")
+    metrics = read_json(folder / "metrics.json", EVALUATE_COMMAND)
     write_text(folder / "README.md", card_text(metrics))
     return folder / "README.md"
 
@@ -56,11 +61,13 @@ def card_text(metrics: dict[str, Any]) -> str:
     """
     try:
         metadata = card_metadata(metrics).to_yaml()
-        text = environment().from_string(TEMPLATE.read_text("utf-8")).render(metrics)
+        on_mnist = metrics["dataset"]["dataset"] == MNIST
+        template = environment().from_string(TEMPLATE.read_text("utf-8"))
+        text = template.render(metrics, on_mnist=on_mnist)
     except (jinja2.UndefinedError, KeyError) as error:
         raise CardError(
             f"metrics.json lacks a value that the card states ({error}). "
-            "Make it anew: python -m training evaluate"
+            f"Make it anew: {EVALUATE_COMMAND}"
         ) from error
     return str(ModelCard(f"---\n{metadata}\n---\n\n{text}"))
 
@@ -214,6 +221,6 @@ def render_readme(reference: dict[str, Any], readme: str) -> str:
         "28 × 28, and as they are."
     )
     if (seeds := len(result["seconds"])) > 1:
-        rows[-1] += f" Of {seeds} networks each, with as many seeds: mean (least – most)."
+        rows[-1] += f" Each row is of {seeds} networks, with as many seeds: mean (least – most)."
     table = "\n".join(rows) + "\n"
     return TABLE.sub(lambda _: table, readme)

@@ -27,7 +27,7 @@ COSTS, CONTRIBUTING = Path(__file__).parent / "costs.json", ROOT / "CONTRIBUTING
 TABLE = re.compile(r"(?<=<!-- costs -->\n).*?(?=<!-- /costs -->)", re.DOTALL)
 PLACE = ROOT / "build" / "costs"
 RUN = (".venv/bin/python", "-m", "training")
-JOBS = 4  # of release.yml, one after the other
+JOBS = 3  # of release.yml, one after the other
 STEPS = {  # the command, and where what it writes or sends ends up
     "install": (("make", "install"), "clone/.venv"),
     "train": ((*RUN, "train", "--preset", "release"), "clone/build"),
@@ -95,7 +95,8 @@ def render_contributing(costs: dict[str, Any], text: str) -> str:
         f"\nMeasured with `make costs` on {costs['created'][:10]} ({costs['hardware']}), from a "
         "clone without anything, with the preset `release`. Megabytes are what the step installs, "
         "writes or sends; deploy's are the Space's and its environment's. "
-        f"The workflow installs in each of its {JOBS} jobs: {in_jobs / 60:.1f} minutes in all."
+        f"The workflow installs in each of a release's {JOBS} jobs: "
+        f"{in_jobs / 60:.1f} minutes in all."
     )
     table = "\n".join(rows) + "\n"
     return TABLE.sub(lambda _: table, text)

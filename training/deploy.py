@@ -19,7 +19,7 @@ from huggingface_hub.repocard import metadata_load, metadata_save
 
 from space.reader import SERVED
 from training.hub import commit_folder, find_or_create, persist
-from training.stage import StageError, fresh_folder, read_json, write_json
+from training.stage import PUBLISH_COMMAND, StageError, fresh_folder, read_json, write_json
 
 SPACE = Path(__file__).parents[1] / "space"
 WORKING = {"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING"}
@@ -45,7 +45,7 @@ def deploy(build: Path, id: str) -> None:
         DeployError: If it does not run in time.
         RefusedError: If the Hub refuses.
     """
-    release = read_json(build / "published.json", "python -m training publish")
+    release = read_json(build / "published.json", PUBLISH_COMMAND)
     stage_space(build / "space", id, release)
     message = f"Serve {release['id']} {release['version']}"
     persist(partial(deploy_once, build / "space", id, message), id, "space")
@@ -99,7 +99,7 @@ def wait_until_it_runs(hub: HfApi, id: str, commit: str) -> None:
     """
     deadline, said = time.monotonic() + LIMIT_SECONDS, ""
     while time.monotonic() < deadline:
-        runtime = hub.get_space_runtime(id)
+        runtime = persist(partial(hub.get_space_runtime, id), id, "space")
         if runtime.stage != said:
             said = runtime.stage
             log.info("The Space is %s", said)

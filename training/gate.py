@@ -15,7 +15,7 @@ from space.reader import preprocessing
 from training.breakdown import compare
 from training.card import CardError, card_text, percent
 from training.config import FLOORS, REFERENCE
-from training.stage import StageError, describe_files, read_json
+from training.stage import EVALUATE_COMMAND, PUBLISH_COMMAND, StageError, describe_files, read_json
 
 CHANCE = 0.05  # a worse result that is this unlikely among equals is not chance
 
@@ -44,10 +44,10 @@ def judge(folder: Path, published: Path | None = None) -> list[Check]:
     Raises:
         StageError: If it has no metrics.json.
     """
-    metrics = read_json(folder / "metrics.json", "python -m training evaluate")
+    metrics = read_json(folder / "metrics.json", EVALUATE_COMMAND)
     checks = [check_files(folder, metrics), check_card(folder, metrics), *check_floors(metrics)]
     if published:
-        before = read_json(published / "metrics.json", "python -m training publish")
+        before = read_json(published / "metrics.json", PUBLISH_COMMAND)
         checks += [check_contract(metrics, before), check_not_worse(folder, published)]
     return checks
 
@@ -83,7 +83,7 @@ def is_whole(folder: Path) -> bool:
     the one its card cites, and it has that card.
     """
     try:
-        metrics = read_json(folder / "metrics.json", "python -m training evaluate")
+        metrics = read_json(folder / "metrics.json", EVALUATE_COMMAND)
     except StageError:
         return False
     return bool(

@@ -15,6 +15,7 @@ from huggingface_hub import (
     HfApi,
     constants,
     set_client_factory,
+    snapshot_download,
 )
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -22,6 +23,7 @@ from huggingface_hub.errors import (
     OIDCError,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
 
 from training.stage import StageError
 
@@ -85,6 +87,30 @@ def commit_folder(hub: HfApi, id: str, kind: Kind, folder: Path, head: str, mess
     return str(made.oid)
 
 
+def fetch_folder(id: str, kind: Kind, commit: str, within: str = "") -> Path:
+    """Download a repository's files at a commit, all of them or those in a folder.
+
+    Returns:
+        Where they lie: what the commit holds there, whatever the Hub failed at meanwhile.
+
+    Raises:
+        RefusedError: If they cannot be had.
+    """
+
+    def fetch() -> Path:
+        names = HfApi().list_repo_files(id, revision=commit, repo_type=kind)
+        wanted = [name for name in names if name.startswith(within)]
+        folder = Path(
+            snapshot_download(id, repo_type=kind, revision=commit, allow_patterns=f"{within}*")
+        )
+        # Where the Hub fails the library gives what an earlier download has left, if anything.
+        if missing := [name for name in wanted if not (folder / name).is_file()]:
+            raise LocalEntryNotFoundError(f"{missing[0]} did not come.")
+        return folder
+
+    return persist(fetch, id, kind)
+
+
 def persist(stage: Callable[[], T], id: str, kind: Kind = "model") -> T:
     """Run what may be run again until the Hub takes it, with growing pauses; return its result.
 
@@ -121,8 +147,11 @@ def look_into(error: Exception) -> tuple[int, float]:
         return look_into(cause) if isinstance(cause, Exception) else (0, 0.0)
     if not isinstance(error, HfHubHTTPError):
         return 0, 0.0
-    asked = error.response.headers.get("Retry-After", "")
-    return error.response.status_code, float(asked) if asked.isdigit() else 0.0
+    headers = error.response.headers
+    asked, limit = headers.get("Retry-After", ""), parse_ratelimit_headers(headers)
+    if asked.isdigit():
+        return error.response.status_code, float(asked)
+    return error.response.status_code, float(limit.reset_in_seconds if limit else 0)
 
 
 def explain(error: Exception, status: int, id: str, kind: Kind) -> str:

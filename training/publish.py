@@ -21,9 +21,8 @@ from training.breakdown import compare
 from training.card import render_card
 from training.gate import judge, require_passed, table
 from training.hub import commit_folder, find_or_create, persist
-from training.stage import read_json, sha256, write_json, write_text
+from training.stage import EVALUATE_COMMAND, read_json, sha256, write_json, write_text
 
-EVALUATE = "python -m training evaluate"
 VERSION = re.compile(r"v\d{4}\.\d\d\.\d\d\.\d+")
 ROOT = Path(__file__).parents[1]
 COMPARED = ("metrics.json", "predictions.npz")
@@ -64,7 +63,7 @@ def publish(build: Path, id: str, force: str = "") -> dict[str, str]:
 def publish_once(build: Path, id: str, force: str) -> dict[str, str]:
     """Go on from what the Hub holds: nothing, the commit without its tag, or all of it."""
     folder, hub = build / "model", HfApi()
-    metrics = read_json(folder / "metrics.json", EVALUATE)
+    metrics = read_json(folder / "metrics.json", EVALUATE_COMMAND)
     head = find_or_create(hub, id, "model")
     published = fetch_compared(hub, id, head)
     before, tags = released(published), list_versions(hub, id)
@@ -161,7 +160,8 @@ def released(published: Path | None) -> dict[str, Any] | None:
     """Return what a published release says of itself; None where there is none."""
     if published is None:
         return None
-    release: dict[str, Any] | None = read_json(published / "metrics.json", EVALUATE).get("release")
+    metrics = read_json(published / "metrics.json", EVALUATE_COMMAND)
+    release: dict[str, Any] | None = metrics.get("release")
     return release
 
 
@@ -203,7 +203,7 @@ def stamp(
 ) -> dict[str, Any]:
     """Write into metrics and card which release this is: the `number`th scored on the test set."""
     file = build / "model" / "metrics.json"
-    metrics = read_json(file, EVALUATE)
+    metrics = read_json(file, EVALUATE_COMMAND)
     release = {
         "id": id,
         "version": version,

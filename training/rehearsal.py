@@ -16,7 +16,7 @@ from pathlib import Path
 from training.local_hub.mnist import seed_mnist
 from training.local_hub.server import running_hub
 from training.prepare import prepare
-from training.stage import read_json, writing
+from training.stage import EVALUATE_COMMAND, read_json, writing
 
 # Imports no Hub library: those read HF_ENDPOINT when first imported, and the Hub is not up yet.
 
@@ -75,10 +75,10 @@ def release(build: Path) -> str:
     from training.verify import verify
 
     published = publish(build, MODEL)
-    with or_put_back(SPACE):
+    with or_put_back(build, SPACE):
         deploy(build, SPACE)
         answers = verify(build, SPACE)
-    print(headline(read_json(build / "model" / "metrics.json", "python -m training evaluate")))
+    print(headline(read_json(build / "model" / "metrics.json", EVALUATE_COMMAND)))
     print(f"\n{MODEL} {published['version']} at {published['commit']} answers:")
     sure = [(name, answer) for name, answer in answers if answer["digit"] is not None]
     for name, answer in sure[:: max(len(sure) // SHOWN, 1)][:SHOWN]:

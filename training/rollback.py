@@ -10,13 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download
 
 from training.card import percent
 from training.deploy import DeployError, deploy, deploy_once
-from training.hub import persist
+from training.hub import fetch_folder, persist
 from training.publish import list_versions
-from training.stage import StageError, read_json, write_json
+from training.stage import PUBLISH_COMMAND, StageError, read_json, write_json
 from training.verify import VerifyError, check, read_deployed
 
 PUT_BACK, RETURN = "Put back", "Return to"  # begin such a commit's title: by itself, by hand
@@ -25,8 +25,14 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def or_put_back(id: str) -> Iterator[None]:
+def or_put_back(build: Path, id: str) -> Iterator[None]:
     """Put the Space's commit before back if it does not run, or not as the release did.
+
+    Not where it is to serve another release by now, as after a rollback in the meantime.
+
+    Args:
+        build: The build folder; its `published.json` is the release.
+        id: The Space.
 
     Raises:
         DeployError: If it did not run; the message says what it serves now.
@@ -37,21 +43,24 @@ def or_put_back(id: str) -> Iterator[None]:
     except (DeployError, VerifyError) as error:
         log.info("%s", error)
         try:
-            release = put_back(id)
+            release = put_back(id, read_json(build / "published.json", PUBLISH_COMMAND))
         except StageError as second:
-            raise type(error)(f"{error} It could not be put back either: {second}") from error
+            raise type(error)(f"{error} It was not put back: {second}") from error
         now = f"The Space {id} is back on {release['id']} {release['version']}, which answers."
         raise type(error)(f"{error}\n{now}") from error
 
 
-def put_back(id: str) -> dict[str, str]:
-    """Make the Space what it was one commit ago, and verify that; return what it serves.
+def put_back(id: str, release: dict[str, str]) -> dict[str, str]:
+    """Make the Space what it was before a release, and verify that; return what it serves.
 
     What was itself put back from is passed over.
 
     Raises:
-        StageError: If there was nothing before, or it does not answer as its release did.
+        StageError: If it is to serve another release by now, if there was nothing before, or if
+            that does not answer as its release did.
     """
+    if (now := read_deployed(id)) != release:
+        raise StageError(f"{id} is to serve {now['id']} {now['version']} by now.")
     commit = persist(partial(find_before, id), id, "space")
     if commit is None:
         raise StageError(f"The Space {id} has served nothing before.")
@@ -71,8 +80,7 @@ def find_before(id: str) -> str | None:
 def restore(id: str, commit: str, verb: str) -> dict[str, str]:
     """Make the Space what it was at a commit of it, and verify that; return what it serves."""
     release = read_deployed(id, commit)
-    fetch = partial(snapshot_download, id, repo_type="space", revision=commit)
-    folder = Path(persist(fetch, id, "space"))
+    folder = fetch_folder(id, "space", commit)
     message = f"{verb} {release['id']} {release['version']}"
     persist(partial(deploy_once, folder, id, message), id, "space")
     check(release, id)
@@ -98,7 +106,7 @@ def roll_back(build: Path, model: str, space: str, version: str) -> None:
     release = {"id": model, "commit": versions[version], "version": version}
     write_json(build / "published.json", release)
     history = persist(partial(HfApi().list_repo_commits, space, repo_type="space"), space, "space")
-    with or_put_back(space):
+    with or_put_back(build, space):
         for commit in history:
             if commit.title.endswith(f" {model} {version}"):
                 restore(space, commit.commit_id, RETURN)
@@ -113,7 +121,7 @@ def list_releases(model: str) -> list[dict[str, Any]]:
     found = []
     for version in versions:
         fetch = partial(hf_hub_download, model, "metrics.json", revision=version)
-        found.append(read_json(Path(persist(fetch, model)), "python -m training publish"))
+        found.append(read_json(Path(persist(fetch, model)), PUBLISH_COMMAND))
     return sorted(found, key=lambda metrics: metrics["release"]["number"], reverse=True)
 
 

@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TRAIN_COMMAND = "python -m training train"  # what makes that which the other stages need
+# What makes that which the other stages need.
+TRAIN_COMMAND = "python -m training train"
+EVALUATE_COMMAND = "python -m training evaluate"
+PUBLISH_COMMAND = "python -m training publish"
 
 
 class StageError(RuntimeError):

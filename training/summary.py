@@ -13,9 +13,8 @@ from training.card import percent
 from training.config import repository
 from training.hub import persist
 from training.publish import fetch_published
-from training.stage import read_json
+from training.stage import EVALUATE_COMMAND, read_json
 
-EVALUATE = "python -m training evaluate"
 ROWS = {"redrawn": "Digits drawn on a canvas", "test": "Test set as it is"}
 
 
@@ -28,7 +27,7 @@ def summarize(build: Path) -> str:
     Raises:
         RefusedError: If the Hub refuses.
     """
-    metrics = read_json(build / "model" / "metrics.json", EVALUATE)
+    metrics = read_json(build / "model" / "metrics.json", EVALUATE_COMMAND)
     before = read_published() if os.environ.get("HF_MODEL_ID") else None
     name = before["release"]["version"] if before else "no release yet"
     lines = [f"| read right | here | {name} | change |", "| --- | ---: | ---: | ---: |"]
@@ -60,5 +59,5 @@ def read_published() -> dict[str, Any] | None:
     published = persist(partial(fetch_published, HfApi(), id), id)
     if published is None:
         return None
-    metrics: dict[str, Any] = read_json(published / "metrics.json", EVALUATE)
+    metrics: dict[str, Any] = read_json(published / "metrics.json", EVALUATE_COMMAND)
     return metrics if "release" in metrics else None

@@ -12,16 +12,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx  # gradio_client's
 import numpy as np
 from gradio_client import Client, handle_file
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from training import hub
 from training.data import CLASSES
 from training.deploy import last_lines, wait_until_it_runs
 from training.golden import ANSWERS
-from training.hub import RefusedError, persist
-from training.stage import StageError, read_json
+from training.hub import RefusedError, fetch_folder, persist
+from training.stage import PUBLISH_COMMAND, StageError, read_json
 
 TOLERANCE = 1e-4  # of a probability
 LIMIT_SECONDS = 60.0  # for each answer; a sleeping Space needs some of them to wake
@@ -50,7 +52,7 @@ def verify(build: Path, id: str) -> Answers:
         RefusedError: If the release cannot be fetched.
         StageError: If it is not to serve this release.
     """
-    release = read_json(build / "published.json", "python -m training publish")
+    release = read_json(build / "published.json", PUBLISH_COMMAND)
     deployed = read_deployed(id)
     if deployed != release:
         raise StageError(
@@ -61,11 +63,21 @@ def verify(build: Path, id: str) -> Answers:
 
 
 def read_deployed(id: str, commit: str | None = None) -> dict[str, str]:
-    """Return the release that a Space is to serve, at a commit of it or now."""
+    """Return the release that a Space is to serve, at a commit of it or now.
+
+    Raises:
+        RefusedError: If the Hub does not say it.
+        StageError: If it serves none yet.
+    """
 
     def fetch() -> str:
         at = commit or HfApi().space_info(id).sha  # by a name it could be an older copy
-        return hf_hub_download(id, "release.json", repo_type="space", revision=at)
+        try:
+            return hf_hub_download(id, "release.json", repo_type="space", revision=at)
+        except RemoteEntryNotFoundError:
+            raise StageError(
+                f"The Space {id} serves no release yet. Deploy one: python -m training deploy"
+            ) from None
 
     file = Path(persist(fetch, id, "space"))
     release: dict[str, str] = read_json(file, "python -m training deploy")
@@ -79,10 +91,8 @@ def check(release: dict[str, str], id: str) -> Answers:
         VerifyError: If it answers otherwise, or not at all.
         RefusedError: If the release cannot be fetched.
     """
-    wanted = {"revision": release["commit"], "allow_patterns": "golden/*"}
-    fetched = persist(partial(snapshot_download, release["id"], **wanted), release["id"])
-    golden = Path(fetched) / "golden"
-    expected = read_json(golden / ANSWERS, "python -m training publish")
+    golden = fetch_folder(release["id"], "model", release["commit"], "golden/") / "golden"
+    expected = read_json(golden / ANSWERS, PUBLISH_COMMAND)
     answers = ask_patiently(id, golden, list(expected))
     if not all(keeps_contract(answer) for _, answer in answers):
         raise VerifyError(
@@ -112,7 +122,8 @@ def ask_patiently(id: str, golden: Path, names: list[str]) -> Answers:
     Raises:
         VerifyError: If it does not.
         DeployError: If it does not even run.
-        RefusedError: If the Hub does not say where it is.
+        RefusedError: If the Hub does not say where it is, or no connection comes about: then this
+            machine's network may be why.
         StageError: If its owner has paused it.
     """
     pauses = iter(hub.PAUSES)
@@ -123,6 +134,11 @@ def ask_patiently(id: str, golden: Path, names: list[str]) -> Answers:
             raise
         except Exception as error:  # gradio_client's, the network's and the page's share no class
             pause = next(pauses, None)
+            if pause is None and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                raise RefusedError(
+                    f"The Space {id} cannot be reached from here ({type(error).__name__}). "
+                    "Check the connection and run verify again."
+                ) from error
             if pause is None:
                 reason = " ".join(str(error).split())
                 raise VerifyError(

@@ -19,7 +19,7 @@ from training.publish import SOURCES
 FOLDER = ROOT / ".github" / "workflows"
 STUBS = Path(__file__).parent / "actions"
 PINNED = re.compile(r"uses: (actions/[\w-]+@[0-9a-f]{40}) # v\d+\.\d+\.\d+$", re.MULTILINE)
-WRITING = {"publish", "deploy", "verify", "rollback"}  # to the Hub; verify puts back
+WRITING = {"publish", "deploy", "rollback"}  # to the Hub
 
 
 @cache
@@ -111,19 +111,25 @@ def test_no_step_keeps_a_key_or_runs_what_somebody_typed(
 
 
 def test_an_identity_is_for_one_repository_and_on_the_step_that_writes() -> None:
-    wanted = {"publish": "vars.HF_MODEL_ID", "deploy": "spaces/", "verify": "spaces/"}
-    wanted["rollback"] = "spaces/"
-    for job, resource in wanted.items():
+    commands = {"publish": ["publish"], "deploy": ["deploy", "verify"], "rollback": ["rollback"]}
+    for job, wanted in commands.items():
         steps = read("release.yml")["jobs"][job]["steps"]
-        (step,) = [step for step in steps if "HF_OIDC_RESOURCE" in step.get("env", {})]
-        assert resource in step["env"]["HF_OIDC_RESOURCE"]
-        assert f"training {job} " in step["run"] + " "
+        steps = [step for step in steps if "HF_OIDC_RESOURCE" in step.get("env", {})]
+        assert [step["run"].split("training ")[1].split()[0] for step in steps] == wanted
+        for step in steps:
+            resource = "vars.HF_MODEL_ID" if job == "publish" else "spaces/"
+            assert resource in step["env"]["HF_OIDC_RESOURCE"]
+
+
+@pytest.mark.parametrize("job", sorted(WRITING))
+def test_nothing_is_written_from_another_branch(job: str) -> None:
+    assert "github.ref == 'refs/heads/main'" in read("release.yml")["jobs"][job]["if"]
 
 
 def test_releases_wait_for_each_other_and_are_never_cancelled() -> None:
     concurrency = read("release.yml")["concurrency"]
-    group = "${{ inputs.rollback != '' && 'rollback' || 'release' }}"
-    assert concurrency == {"group": group, "cancel-in-progress": False}
+    choices = "inputs.rollback != '' && 'rollback' || inputs.dry_run && github.run_id || 'release'"
+    assert concurrency == {"group": f"${{{{ {choices} }}}}", "cancel-in-progress": False}
 
 
 def test_a_pull_request_starts_no_release_and_none_runs_with_rights() -> None:

@@ -38,8 +38,7 @@ BIN = Path(sys.executable).parent
 JOBS = {
     "train": "Train, unless this is released",
     "publish": "Publish what was trained",
-    "deploy": "Make the Space serve it",
-    "verify": "Ask the live Space",
+    "deploy": "Make the Space serve it, and ask it",
     "rollback": "Serve an earlier release",
 }
 VARIABLES = (f"HF_MODEL_ID={MODEL}", f"HF_SPACE_ID={SPACE}", "PRESET=quick")
@@ -198,14 +197,14 @@ def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Github]:
 
 def test_a_fork_that_was_not_set_up_releases_nothing_and_is_not_red(github: Github) -> None:
     run = github.run("push", variables=())
-    assert run.code == 0 and [run.ended(job) for job in JOBS.values()] == [None] * 5
+    assert run.code == 0 and [run.ended(job) for job in JOBS.values()] == [None] * 4
     assert not any(offer in request for request in github.asked() for offer in OFFERS)
 
 
 def test_a_push_releases(github: Github) -> None:
     run = github.run("push")
     assert run.code == 0 and "Run Main Train, evaluate" in run.log
-    assert [run.ended(job) for job in JOBS.values()] == [True] * 4 + [None]
+    assert [run.ended(job) for job in JOBS.values()] == [True] * 3 + [None]
     (version,) = github.releases()
     assert github.served() == version
     assert "gives the release's 22 golden answers" in run.log
@@ -223,7 +222,7 @@ def test_a_push_that_only_touches_the_page_redeploys_without_training(github: Gi
     run = github.run("push")
     assert run.code == 0
     assert "Run Main Train, evaluate" not in run.log
-    assert run.ended(JOBS["publish"]) is None and run.ended(JOBS["verify"])
+    assert run.ended(JOBS["publish"]) is None and run.ended(JOBS["deploy"])
     after = github.state()
     assert after[0] == models
     changed = {name for name, file in after[1][0].files.items() if before.files.get(name) != file}
@@ -292,7 +291,7 @@ def test_a_hub_that_fails_in_the_middle_is_found_as_it_was_by_the_next_run(githu
     github.stop()
     github.start(int(github.endpoint.rpartition(":")[2]))
     run = github.run("push")
-    assert run.code == 0 and run.ended(JOBS["verify"])
+    assert run.code == 0 and run.ended(JOBS["deploy"])
     assert len(github.releases()) == 2 and github.served() != first
 
 
@@ -302,7 +301,7 @@ def test_a_broken_space_is_put_back_and_the_run_is_red(github: Github) -> None:
     github.edit("space/api.py", 'api_name="classify"', 'api_name="read"')
     run = github.run("push", secret=PLANTED)  # with the token that the documentation calls second
     assert run.code == 1
-    assert run.ended(JOBS["deploy"]) and run.ended(JOBS["verify"]) is False
+    assert run.ended(JOBS["publish"]) and run.ended(JOBS["deploy"]) is False
     assert f"is back on {MODEL} {version}, which answers." in run.log
     models, (space, *_) = github.state()
     assert models == before[0] and space.files == before[1][0].files
