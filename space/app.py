@@ -1,13 +1,14 @@
 """The page: wires the drawing pad, the reader and the view of the answer together; starts it all.
 
-Serves the release that the reader finds; knows nothing of pixels or models. Keeps nothing of a
-visitor: every event brings its drawing or image along and takes its answer away.
+Serves the release that the reader finds; knows nothing of pixels or models. Needs nothing kept of
+a visitor: every event brings its drawing or image along and takes its answer away.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -44,6 +45,8 @@ INTRODUCTION = """
 <h1>Draw a digit</h1>
 <p>A small neural network, trained on MNIST, reads it while you draw.</p>
 """
+
+NO_ANSWER = "No answer came. Draw on, or choose the image again."
 
 # A mirrored digit is none, and it lies on the table: a phone's camera at the back sees it.
 CAMERA = gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": "environment"}})
@@ -158,6 +161,8 @@ def answer_for(
     # Only the browser knows what is in sight by now.
     in_sight = f"document.querySelector('#{asking.elem_id}').clientWidth"
     reading.success(None, came, answer, js=f"(came) => {in_sight} ? came : undefined", **OWN_EVENT)
+    failed = json.dumps(render_problem(NO_ANSWER))
+    reading.failure(None, None, answer, js=f"() => {in_sight} ? {failed} : undefined", **OWN_EVENT)
 
 
 def explain_inside(release: Release) -> None:

@@ -6,7 +6,9 @@ const CAMERA = {
   NotAllowedError: "The camera is not allowed here. Allow it in your browser, or upload a photo.",
   NotFoundError: "No camera was found. Upload a photo instead.",
   NotReadableError: "Something else uses the camera. Close it, or upload a photo.",
+  AbortError: "The camera did not start. Try again, or upload a photo.",
 };
+const NO_CAMERA = "A camera needs a page opened by https. Upload a photo instead.";
 const WAIT_MS = 50, TRIES = 1200; // a minute, which an upload may take
 
 async function until(look) {
@@ -41,15 +43,21 @@ function take(event, data) {
 document.addEventListener("paste", (event) => take(event, event.clipboardData));
 for (const name of ["dragover", "drop"]) {
   document.addEventListener(name, (event) => {
-    if (event.target.closest?.(INPUT)) return; // Gradio's own
+    if (event.target.closest?.(`${INPUT} .upload-container`)) return; // Gradio's own
     name === "drop" ? take(event, event.dataTransfer) : event.preventDefault();
   });
 }
 
 addEventListener("unhandledrejection", (event) => {
   const prompt = document.querySelector(`${INPUT} [title="grant webcam access"] .wrap`);
-  const said = CAMERA[event.reason?.name];
+  const said = navigator.mediaDevices ? CAMERA[event.reason?.name] : NO_CAMERA;
   if (!prompt || !said) return;
   event.preventDefault(); // Gradio leaves it to the console
   prompt.lastChild.nodeValue = ` ${said}`;
+});
+
+document.addEventListener("click", (event) => {
+  const tab = event.target.closest?.("#question [role=tab]");
+  if (tab?.textContent.trim() !== "Draw" || !document.querySelector(`${INPUT} video`)) return;
+  document.querySelector(`${INPUT} [aria-label="Upload file"]`).click(); // or the camera stays on
 });

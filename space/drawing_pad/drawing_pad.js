@@ -4,13 +4,13 @@
 
 const SEND_EVERY_MS = 150;
 const KEPT_AS = "drawing-pad"; // in the tab's storage
-const MOST_STEPS = 1000; // taken back from it
 const CLOSEST = 4; // points nearer than that to the one before add nothing, in the pad's units
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const pad = element.querySelector(".pad");
 const canvas = pad.querySelector("canvas");
 const nib = pad.querySelector(".nib");
+const penState = pad.querySelector(".pen-state");
 const width = pad.querySelector(".width");
 const [undo, redo, clear] = pad.querySelectorAll("button");
 const brush = canvas.getContext("2d");
@@ -18,7 +18,7 @@ const brush = canvas.getContext("2d");
 let drawings = [[]]; // every drawing since the page was opened; each a list of strokes
 let now = 0; // which of them is on the sheet
 let stroke = null; // the one that is being drawn
-let pointer = null; // what draws it; a second finger must not draw along
+let pointer = null; // the event that began it; a second finger must not draw along
 let timer = null;
 let place = [props.units / 2, props.units / 2]; // of the keyboard's pen
 
@@ -86,6 +86,12 @@ function go(points) {
   timer ??= setTimeout(send, SEND_EVERY_MS);
 }
 
+function drop() {
+  pointer = stroke = null;
+  update();
+  send();
+}
+
 function end() {
   const drawing = strokes();
   stroke = null;
@@ -116,23 +122,32 @@ function pointOf(event) {
   ];
 }
 
+const draws = (event) => event.pointerId === pointer?.pointerId;
+const isTouch = (event) => event?.pointerType === "touch";
+
 canvas.addEventListener("pointerdown", (event) => {
-  if (pointer !== null || event.button !== 0) return;
+  if (event.button !== 0) return;
+  if (event.pointerType === "pen" && isTouch(pointer)) drop(); // the hand that holds the pen
+  if (pointer) return;
   if (stroke) end(); // the one that the keyboard began
-  pointer = event.pointerId;
-  canvas.setPointerCapture(pointer); // a stroke that leaves the pad goes on
+  pointer = event;
+  canvas.setPointerCapture(event.pointerId); // a stroke that leaves the pad goes on
   nib.hidden = true;
   begin(pointOf(event));
 });
 
 canvas.addEventListener("pointermove", (event) => {
-  if (event.pointerId !== pointer) return;
+  if (!draws(event) || !canvas.clientWidth) return; // another tab was opened meanwhile
   const between = event.getCoalescedEvents?.() ?? []; // what the pen did since the last frame
   go((between.length ? between : [event]).map(pointOf));
 });
 
+canvas.addEventListener("pointercancel", (event) => {
+  if (draws(event) && isTouch(event)) drop(); // it was a palm, or the system's gesture
+});
+
 canvas.addEventListener("lostpointercapture", (event) => {
-  if (event.pointerId !== pointer) return;
+  if (!draws(event)) return;
   pointer = null;
   end();
 });
@@ -153,7 +168,7 @@ function recall() {
     const { steps, at } = JSON.parse(sessionStorage.getItem(KEPT_AS));
     const isWhole = steps.every((step) => step === null || isStroke(step));
     const isThere = Number.isInteger(at) && at >= 0 && at <= steps.length;
-    if (steps.length > MOST_STEPS || !isWhole || !isThere) return;
+    if (!isWhole || !isThere) return;
     for (const step of steps) drawings.push(step ? [...drawings.at(-1), step] : []);
     now = at;
   } catch {
@@ -174,24 +189,33 @@ function isStroke(points) {
 // --- by keyboard
 
 canvas.addEventListener("keydown", (event) => {
-  if (pointer !== null || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (pointer || event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.key in ARROWS) {
     const far = event.shiftKey ? 10 : 40;
     place = place.map((at, i) => Math.min(Math.max(at + far * ARROWS[event.key][i], 0), props.units));
     if (stroke) go([[...place, Number(width.value)]]);
   } else if (event.key === " ") {
-    stroke ? end() : begin([...place, Number(width.value)]);
+    if (!event.repeat) stroke ? end() : begin([...place, Number(width.value)]);
   } else return;
   event.preventDefault();
+  showNib();
+});
+
+canvas.addEventListener("focus", () => {
+  if (!pointer && canvas.matches(":focus-visible")) showNib();
+});
+
+function showNib() {
   nib.hidden = false;
   nib.classList.toggle("down", stroke !== null);
   nib.style.left = `${(place[0] / props.units) * 100}%`;
   nib.style.top = `${(place[1] / props.units) * 100}%`;
-});
+  penState.textContent = stroke ? "Pen down" : "Pen up";
+}
 
 canvas.addEventListener("blur", () => {
   nib.hidden = true;
-  if (stroke && pointer === null) end();
+  if (stroke && !pointer) end();
 });
 
 document.addEventListener("keydown", (event) => {

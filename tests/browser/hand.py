@@ -18,6 +18,7 @@ PHONE = {
     "is_mobile": True,
     "has_touch": True,
 }
+ONE = [(0.5, 0.2), (0.5, 0.5), (0.49, 0.8)]
 WRITTEN = {  # right and down from the pad's corner, in hundredths of its side, stroke by stroke
     0: "52,20 40,24 33,36 30,52 34,68 43,78 54,79 65,71 70,56 68,38 61,25 52,20 48,21",
     1: "52,18 51,34 51,50 50,66 50,82",
@@ -39,14 +40,16 @@ def strokes_of(digit: int) -> list[list[Point]]:
     return [[(int(x) / 100, int(y) / 100) for x, y in stroke] for stroke in pairs]
 
 
-def touch(page: Page, points: list[Point]) -> None:
+def touch(page: Page, points: list[Point], ends: str = "touchEnd") -> None:
+    """Draw with a finger; it may be taken back ("touchCancel"), or stay ("")."""
     finger = page.context.new_cdp_session(page)
     kinds = ["touchStart"] + ["touchMove"] * (len(points) - 1)
     for kind, point in zip(kinds, points, strict=True):
         x, y = place(page, point)
         touches = {"type": kind, "touchPoints": [{"x": x, "y": y}]}
         finger.send("Input.dispatchTouchEvent", touches)
-    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    if ends:
+        finger.send("Input.dispatchTouchEvent", {"type": ends, "touchPoints": []})
 
 
 def press_pen(page: Page, points: list[Point], force: float) -> None:

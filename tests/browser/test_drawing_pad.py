@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from space.reader import normalize
 from tests.browser.conftest import OpenPage
 from tests.browser.hand import (
+    ONE,
     PHONE,
     WRITTEN,
     canvas,
@@ -22,7 +23,6 @@ from tests.browser.hand import (
 )
 from training.bench.page import QUIET_MS, SEVEN, await_pad, draw, place
 
-ONE = [(0.5, 0.2), (0.5, 0.5), (0.49, 0.8)]
 BAR = [(0.35, 0.5), (0.65, 0.5)]
 DAMAGED = [  # what may lie where a drawing was kept
     "{",
@@ -174,6 +174,33 @@ def test_reload_keeps_the_drawing_and_its_history(open_page: OpenPage) -> None:
     expect_strokes(new, 0)
 
 
+def test_reload_keeps_a_long_history(open_page: OpenPage) -> None:
+    page = open_page()
+    page.evaluate(
+        """() => {
+          const steps = [...Array(1500).fill(null), [[500, 200, 80], [500, 800, 80]]];
+          sessionStorage.setItem('drawing-pad', JSON.stringify({ steps, at: steps.length }));
+        }"""
+    )
+    reload(page)
+    expect_strokes(page, 1)
+    expect_digit(page, 1)
+
+
+def test_a_stroke_that_another_tab_interrupts_is_read(open_page: OpenPage) -> None:
+    page = open_page()
+    draw(page, ONE, lift=False)
+    elsewhere = place(page, (0.6, 0.8))
+    page.evaluate("document.querySelectorAll('#question [role=tab]')[1].click()")
+    page.mouse.move(*elsewhere)
+    page.mouse.up()
+    page.get_by_role("tab", name="Draw").click()
+    expect_digit(page, 1)
+    expect_strokes(page, 1)
+    reload(page)
+    expect_digit(page, 1)
+
+
 def test_damaged_storage_gives_an_empty_pad_that_works(open_page: OpenPage) -> None:
     page = open_page()
     for damaged in DAMAGED:
@@ -245,6 +272,43 @@ def test_a_pointer_takes_over_from_the_keyboard(open_page: OpenPage) -> None:
     expect_strokes(page, 2)
     page.get_by_role("button", name="Undo").click()
     expect_strokes(page, 1)  # what the keyboard drew is a stroke of its own
+
+
+def test_the_keyboards_pen_is_shown_and_told_and_held_keys_are_one(open_page: OpenPage) -> None:
+    page = open_page()
+    pad, state = page.get_by_role("application", name="Drawing pad"), page.locator(".pen-state")
+    expect(page.locator(".nib")).to_be_hidden()
+    page.keyboard.press("Shift+Tab")
+    pad.focus()
+    expect(page.locator(".nib")).to_be_visible()
+    expect(state).to_have_text("Pen up")
+    for _ in range(4):
+        page.keyboard.down(" ")  # held: from the second on these are repetitions
+    page.keyboard.up(" ")
+    expect(state).to_have_text("Pen down")
+    expect_strokes(page, 1)
+    page.keyboard.press(" ")
+    expect(state).to_have_text("Pen up")
+    expect_strokes(page, 1)
+
+
+def test_a_touch_that_the_system_takes_back_leaves_nothing(open_page: OpenPage) -> None:
+    page = open_page(**PHONE)
+    page.wait_for_timeout(QUIET_MS)
+    touch(page, ONE, ends="touchCancel")
+    expect_strokes(page, 0)
+    expect_nothing_drawn(page)
+    touch(page, SEVEN)
+    expect_digit(page, 7)
+
+
+def test_a_pen_draws_though_the_hand_lies_on_the_pad(open_page: OpenPage) -> None:
+    page = open_page(**PHONE)
+    page.wait_for_timeout(QUIET_MS)
+    touch(page, BAR, ends="")
+    press_pen(page, ONE, 0.5)
+    expect_digit(page, 1)
+    expect_strokes(page, 1)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,16 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from space.intake import MAX_BYTES
 from tests.browser.conftest import OpenPage
-from tests.browser.hand import PHONE, expect_digit, expect_nothing_drawn, screenshot
-from training.bench.page import SEVEN, draw
+from tests.browser.hand import ONE, PHONE, expect_digit, expect_nothing_drawn, screenshot
+from training.bench.page import DESKTOP, SEVEN, await_pad, draw
 from training.deploy import SPACE
-
-ONE = [(0.5, 0.2), (0.5, 0.5), (0.49, 0.8)]
-
 
 CLIP = """async (url) => {
   const blob = await (await fetch(url)).blob();
@@ -180,6 +177,29 @@ def test_a_picture_dropped_anywhere_is_answered_and_leaves_the_drawing(open_page
     expect_digit(page, 7)
 
 
+@pytest.mark.parametrize("place", [".upload-container", ".source-selection"])
+def test_a_picture_dropped_in_the_image_tab_is_answered(open_page: OpenPage, place: str) -> None:
+    page = open_page()
+    page.get_by_role("tab", name="Image").click()
+    assert page.locator(f"#image-input {place}").first.evaluate(DROP, address_of("two"))
+    expect_digit(page, 2)
+
+
+def test_an_answer_that_does_not_come_is_calmly_said(browser: Browser, url: str) -> None:
+    with browser.new_context(**DESKTOP) as visitor:  # whose console may tell of it
+        page = visitor.new_page()
+        page.goto(url)
+        await_pad(page)
+        draw(page, SEVEN)
+        expect_digit(page, 7)
+        page.route("**/run/predict*", lambda route: route.fulfill(status=502, body="<html>"))
+        draw(page, ONE)
+        expect(page.locator(".answer.problem .sentence")).to_contain_text("No answer came")
+        page.unroute("**/run/predict*")
+        page.get_by_role("button", name="Undo").click()
+        expect_digit(page, 7)
+
+
 def test_a_picture_is_taken_after_the_button_that_pastes(open_page: OpenPage) -> None:
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     paste_by_button(page, "three")
@@ -231,6 +251,31 @@ def test_photo_is_answered(open_page: OpenPage) -> None:
     page.wait_for_function("document.querySelector('#image-input video')?.videoWidth > 0")
     page.get_by_role("button", name="capture photo").click()
     expect(page.locator(".answer:not(.blank) .seen img")).to_be_visible()
+
+
+def test_the_camera_ends_with_its_tab(open_page: OpenPage) -> None:
+    page = open_page(permissions=["camera"])
+    page.get_by_role("tab", name="Image").click()
+    page.get_by_role("button", name="Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.wait_for_function("document.querySelector('#image-input video')?.videoWidth > 0")
+    page.evaluate("window.camera = document.querySelector('#image-input video').srcObject")
+    assert page.evaluate("camera.active")
+    page.get_by_role("tab", name="Draw").click()
+    page.wait_for_function("!camera.active")
+    draw(page, SEVEN)
+    expect_digit(page, 7)
+
+
+def test_a_page_without_https_says_why_there_is_no_camera(open_page: OpenPage) -> None:
+    page = open_page()
+    page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+    page.reload()
+    await_pad(page)
+    page.get_by_role("tab", name="Image").click()
+    page.get_by_role("button", name="Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    expect(page.get_by_text("A camera needs a page opened by https")).to_be_visible()
 
 
 def test_a_camera_that_is_not_allowed_is_not_passed_over(open_page: OpenPage) -> None:
