@@ -148,6 +148,9 @@ def test_a_model_trained_on_own_digits_does_not_claim_mnist(copy: Path) -> None:
     card = ModelCard.load(render_card(copy))
     assert card.data.eval_results[0].dataset_name == "own digits"
     assert "ylecun" not in card.content
+    for said in ("LeCun, Corinna", "CC BY-SA", "census", "early trials", "of the baseline's"):
+        assert said not in card.content
+    assert "`my-digits`: who wrote these digits" in card.content
 
 
 @pytest.mark.parametrize("block", [0, 1], ids=["LiteRT", "Keras"])

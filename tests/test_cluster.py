@@ -227,7 +227,6 @@ def test_two_machines_are_started_by_hand_as_the_readme_says(
     section = (ROOT / "README.md").read_text("utf-8").split("## Beyond one machine")[1]
     commands = section.split("```sh\n")[1].split("```")[0].splitlines()
     names = {
-        "pip install -r requirements-cluster.txt && ": "",  # this environment has it
         "first-machine": "127.0.0.1",
         "s3://scans/": str(own_digits),
         "s3://answers/": str(tmp_path / "to"),

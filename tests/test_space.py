@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -147,6 +148,12 @@ def test_front_matter_is_what_the_platform_asks_for() -> None:
     assert card["title"] and card["emoji"] and 0 < len(card["short_description"]) <= 60
     assert card["datasets"] == ["ylecun/mnist"] and "image-classification" in card["tags"]
     assert not {"models", "preload_from_hub"} & set(card)  # of a release: deploy writes them
+
+
+def test_the_page_says_how_many_drawings_its_memory_holds() -> None:
+    text = " ".join((SPACE / "README.md").read_text("utf-8").split())
+    most = re.search(r"^MAX_SESSIONS = (\d+)", (SPACE / "limits.py").read_text("utf-8"), re.M)
+    assert most and f"memory holds the last one of at most {most[1]} visitors" in text
 
 
 def test_deployed_front_matter_names_the_release_and_preloads_its_files(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         "model": describe_model(folder),
         "training": describe_training(history),
         "reference": read_json(REFERENCE, "make reference"),
-        "dataset": history["dataset"] | {"licence": "CC BY-SA 3.0"},
+        "dataset": history["dataset"],
         "files": describe_files(folder),
         "git_commit": git_commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
