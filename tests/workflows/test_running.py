@@ -301,7 +301,7 @@ def test_a_broken_space_is_put_back_and_the_run_is_red(github: Github) -> None:
     github.edit("space/api.py", 'api_name="classify"', 'api_name="read"')
     run = github.run("push", secret=PLANTED)  # with the token that the documentation calls second
     assert run.code == 1
-    assert run.ended(JOBS["publish"]) and run.ended(JOBS["deploy"]) is False
+    assert run.ended(JOBS["train"]) and run.ended(JOBS["deploy"]) is False
     assert f"is back on {MODEL} {version}, which answers." in run.log
     models, (space, *_) = github.state()
     assert models == before[0] and space.files == before[1][0].files
