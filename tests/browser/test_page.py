@@ -242,23 +242,29 @@ def test_example_opens_in_the_image_tab(open_page: OpenPage) -> None:
     expect_digit(page, 7)
 
 
-def test_photo_is_answered(open_page: OpenPage) -> None:
-    page = open_page(permissions=["camera"])
+def ask_for_camera(page: Page) -> None:
     page.get_by_role("tab", name="Image").click()
     page.get_by_role("button", name="Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()
-    # Gradio takes no photo, and says nothing, before the camera's first picture.
+
+
+def await_picture(page: Page) -> None:
+    """Wait for the camera's first picture: before it Gradio takes no photo, and says nothing."""
     page.wait_for_function("document.querySelector('#image-input video')?.videoWidth > 0")
+
+
+def test_photo_is_answered(open_page: OpenPage) -> None:
+    page = open_page(permissions=["camera"])
+    ask_for_camera(page)
+    await_picture(page)
     page.get_by_role("button", name="capture photo").click()
     expect(page.locator(".answer:not(.blank) .seen img")).to_be_visible()
 
 
 def test_the_camera_ends_with_its_tab(open_page: OpenPage) -> None:
     page = open_page(permissions=["camera"])
-    page.get_by_role("tab", name="Image").click()
-    page.get_by_role("button", name="Capture from camera").click()
-    page.get_by_text("Click to Access Webcam").click()
-    page.wait_for_function("document.querySelector('#image-input video')?.videoWidth > 0")
+    ask_for_camera(page)
+    await_picture(page)
     page.evaluate("window.camera = document.querySelector('#image-input video').srcObject")
     assert page.evaluate("camera.active")
     page.get_by_role("tab", name="Draw").click()
@@ -272,17 +278,13 @@ def test_a_page_without_https_says_why_there_is_no_camera(open_page: OpenPage) -
     page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
     page.reload()
     await_pad(page)
-    page.get_by_role("tab", name="Image").click()
-    page.get_by_role("button", name="Capture from camera").click()
-    page.get_by_text("Click to Access Webcam").click()
+    ask_for_camera(page)
     expect(page.get_by_text("A camera needs a page opened by https")).to_be_visible()
 
 
 def test_a_camera_that_is_not_allowed_is_not_passed_over(open_page: OpenPage) -> None:
     page = open_page()
-    page.get_by_role("tab", name="Image").click()
-    page.get_by_role("button", name="Capture from camera").click()
-    page.get_by_text("Click to Access Webcam").click()
+    ask_for_camera(page)
     expect(page.get_by_text("The camera is not allowed here")).to_be_visible()
     screenshot(page, "camera")
 
