@@ -22,13 +22,11 @@ from huggingface_hub import hf_hub_url
 from PIL import Image
 
 from intake import FETCH_SECONDS, IntakeError, is_address, receive, text_of
-from reader import FORMATS, Answer, Classifier, Release, UnreadableImageError
-from reader.preprocessing import tile_of
+from reader import Answer, Classifier, Release, UnreadableImageError
+from reading_process import SMALL_BYTES, ReadingProcess
 
 MAX_BATCH = 256  # images in one call
 BATCH_SECONDS = 60.0  # for all addresses of one call
-SMALL_SIDE = 500  # pixels; an image within it is read in some milliseconds
-SMALL_BYTES = 375_000  # of its file; few pixels can come as many passes over them
 SMALL_TEXT = SMALL_BYTES * 4 // 3  # characters of base64
 BATCH_THREADS = 4  # images of one batch in work at once, most of them waiting for an address
 HEADLINE = {
@@ -54,6 +52,7 @@ class Endpoints:
     def __init__(self, classifier: Classifier) -> None:
         """Take the release's model, and its numbers from its `metrics.json`."""
         self.classifier = classifier
+        self.reading_process = ReadingProcess(classifier.release)
         self.metrics = headline_metrics(classifier.release)
 
     def add(self) -> None:
@@ -75,12 +74,11 @@ class Endpoints:
         with the reason "blank"; what is no image is an error.
         """
         try:
-            small = open_small(image)
-            if small is None:
-                deadline = time.monotonic() + FETCH_SECONDS
-                return await asyncio.to_thread(self.read, image, deadline)
-            with small:  # under load, handing it to another thread costs more than reading it
-                return self.answer(small)
+            small = receive_small(image)
+            if small is not None and (answer := await self.reading_process.classify(small)):
+                return to_json(answer, self.classifier.release)
+            deadline = time.monotonic() + FETCH_SECONDS
+            return await asyncio.to_thread(self.read, image, deadline)
         except (IntakeError, UnreadableImageError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -121,15 +119,8 @@ class Endpoints:
             IntakeError: If that is no image file, nor leads to one.
             UnreadableImageError: If the file is not an image.
         """
-        return self.answer(receive(image, deadline))
-
-    def answer(self, source: Image.Image | Path | bytes) -> dict[str, Any]:
-        """Answer for an image, or a file of one.
-
-        Raises:
-            UnreadableImageError: If the file is not an image.
-        """
-        return to_json(self.classifier.classify(source), self.classifier.release)
+        answer = self.classifier.classify(receive(image, deadline))
+        return to_json(answer, self.classifier.release)
 
 
 def show_example(endpoint: Dependency, sent: Any) -> None:
@@ -140,11 +131,11 @@ def show_example(endpoint: Dependency, sent: Any) -> None:
     image.example_payload = lambda: sent
 
 
-def open_small(sent: Any) -> Image.Image | None:
-    """Open an image that is here and has few pixels: to answer takes no time.
+def receive_small(sent: Any) -> Path | bytes | None:
+    """Take an image that is here and small.
 
     Returns:
-        The image, not yet decoded; None for an address, what is large, and what is no image.
+        The uploaded file, or an image file's bytes; None for an address and for what is large.
 
     Raises:
         IntakeError: If there is no image in what was sent.
@@ -152,17 +143,8 @@ def open_small(sent: Any) -> Image.Image | None:
     if is_address(text_of(sent)) or len(text_of(sent)) > SMALL_TEXT:
         return None
     source = receive(sent, deadline=0.0)
-    if (len(source) if isinstance(source, bytes) else source.stat().st_size) > SMALL_BYTES:
-        return None
-    try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        image = Image.open(file, formats=FORMATS)
-    except Exception:  # whatever it is, the reader says it
-        return None
-    if max(*image.size, *tile_of(image)) <= SMALL_SIDE:
-        return image
-    image.close()
-    return None
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    return source if size <= SMALL_BYTES else None
 
 
 def to_json(answer: Answer, release: Release) -> dict[str, Any]:

