@@ -1,4 +1,5 @@
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,30 @@ def test_a_bar_apart_is_kept_and_specks_are_not() -> None:
     seen = normalize(image)
     assert (seen.pixels == clean.pixels).all() and clean.box[1] < 60
     assert "3 specks ignored" in seen.steps and clean.specks == 0
+
+
+def ruled(image: Image.Image, grey: int, squared: bool, first: int) -> Image.Image:
+    """Rule a sheet beneath what is drawn on it."""
+    sheet = np.asarray(image).copy()
+    for rows in (sheet, sheet.T)[: 1 + squared]:
+        for top in range(first, len(rows), 30):
+            rows[top : top + 2] = np.minimum(rows[top : top + 2], grey)
+    return Image.fromarray(sheet)
+
+
+@pytest.mark.parametrize("grey", [215, 120, 0])
+@pytest.mark.parametrize(("squared", "first"), [(False, 0), (False, 15), (True, 15)])
+@pytest.mark.parametrize("turn", [lambda image: image, ImageOps.invert])
+def test_ruled_lines_are_no_ink(
+    turn: Callable[[Image.Image], Image.Image], squared: bool, first: int, grey: int
+) -> None:
+    clean = normalize(drawing())
+    lined = normalize(turn(ruled(drawing(), grey, squared, first)))
+    assert np.abs(np.subtract(lined.box, clean.box)).max() <= 2
+    assert np.abs(lined.pixels.astype(int) - clean.pixels).mean() < 2
+    assert "ruled lines left out" in lined.steps and "ruled lines left out" not in clean.steps
+    with pytest.raises(EmptyDrawingError):
+        normalize(turn(ruled(Image.new("L", (280, 280), 255), grey, squared, first)))
 
 
 def patterns(side: int) -> dict[str, NDArray[np.generic]]:

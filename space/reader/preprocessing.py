@@ -43,6 +43,8 @@ CLEAR = 0.5  # of a drawing is clear paper or full ink; the rest is edges, blurr
 CLEAR_SIDE = 0.8  # of each side; noise that black or white cuts off leaves half
 CROSSED_SIDE = 0.45  # of a side may be ink; stripes and noise cover half
 DARK_SIDES = 0.25  # of the border is dark, and stripes, fog or noise may have lit the rest
+RULED = 0.97  # of a row or column is a ruled line's; the rest a pen may hide
+THICKEST_LINE = 0.03  # of the shorter side
 SHEET_SHARE = 0.6  # of a sheet's box is sheet, not ink
 SHEET_SIDE = 0.9  # of each of its sides; corners may be round
 SHEET_EDGE = 2  # pixels that are left out around it
@@ -93,6 +95,7 @@ class Normalized:
         ink_share: Share of the input covered by ink, 0 to 1.
         thickened: How many times wider the pen was made; below 1 where it was made thinner.
         specks: How many parts were left out because they are too small or too far away.
+        ruled: Whether ruled lines were left out.
         credible: Whether ink could be told from paper; if not, the whole image was taken.
     """
 
@@ -105,6 +108,7 @@ class Normalized:
     ink_share: float
     thickened: float = 1.0
     specks: int = 0
+    ruled: bool = False
     credible: bool = True
 
     @property
@@ -116,6 +120,8 @@ class Normalized:
         left, top, right, bottom = self.box
         width, height = round((right - left) * self.scale), round((bottom - top) * self.scale)
         steps = [inverted]
+        if self.ruled:
+            steps.append("ruled lines left out")
         if self.specks:
             steps.append(f"{self.specks} speck{'s' * (self.specks > 1)} ignored")
         if (self.scale, self.shift) == (1, (0, 0)):
@@ -138,12 +144,14 @@ class Ink:
         solid: (height, width), where it counts as ink.
         inverted: Whether the ink is darker than its paper.
         specks: How many parts were left out.
+        ruled: Whether ruled lines were.
     """
 
     strength: Grey
     solid: NDArray[np.bool_]
     inverted: bool
     specks: int
+    ruled: bool = False
 
 
 def normalize(image: Image.Image | bytes | str | Path) -> Normalized:
@@ -196,6 +204,7 @@ def normalize(image: Image.Image | bytes | str | Path) -> Normalized:
         ink_share=ink_share,
         thickened=thickened,
         specks=ink.specks,
+        ruled=ink.ruled,
     )
 
 
@@ -405,6 +414,9 @@ def ink_on_flat_paper(grey: Grey) -> Ink | None:
     if contrast < MIN_CONTRAST:
         raise EmptyDrawingError(EMPTY)
     difference = paper - grey if inverted else grey - paper
+    ruled = take_lines_out(difference)
+    if ruled and (contrast := float(difference.max())) < MIN_CONTRAST:
+        raise EmptyDrawingError(EMPTY)
     strength: Grey = np.clip(difference / np.float32(contrast), 0, 1)
     solid = strength >= INK_LEVEL
     box = box_of(solid)
@@ -421,7 +433,41 @@ def ink_on_flat_paper(grey: Grey) -> Ink | None:
         specks = int(small[1:].sum())
         strength[inner][small[labels] & solid[inner]] = 0
         solid = strength >= INK_LEVEL
-    return Ink(strength, solid, inverted, specks)
+    return Ink(strength, solid, inverted, specks, ruled)
+
+
+def take_lines_out(difference: Grey) -> bool:
+    """Take ruled lines out, where there are two or more; a pen that crosses one stays whole.
+
+    Args:
+        difference: (height, width) how far from the paper each pixel is; changed.
+
+    Returns:
+        Whether there were any.
+    """
+    if min(difference.shape) < SMALLEST:
+        return False
+    found = False
+    for rows in (difference, difference.T):
+        if len(lines := find_lines(rows)) < 2:
+            continue
+        found = True
+        for top, bottom in lines:
+            above = rows[top - 1 if top else bottom]
+            below = rows[bottom if bottom < len(rows) else top - 1]
+            rows[top:bottom] = np.minimum(above, below)
+    return found
+
+
+def find_lines(rows: Grey) -> list[tuple[int, int]]:
+    """Return the first row of each thin line from side to side, and the first one after it."""
+    inked = (rows[:, 0] >= MIN_CONTRAST) & (rows[:, -1] >= MIN_CONTRAST)
+    candidates = np.flatnonzero(inked)
+    inked[candidates] = (rows[candidates] >= MIN_CONTRAST).mean(1) >= RULED
+    edges = np.flatnonzero(np.diff(inked, prepend=False, append=False))
+    thickest = max(round(THICKEST_LINE * min(rows.shape)), 1)
+    lines = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+    return [(top, bottom) for top, bottom in lines if bottom - top <= thickest]
 
 
 def ink_on_sheet(grey: Grey, solid: NDArray[np.bool_], box: Box) -> Ink | None:
@@ -450,7 +496,7 @@ def ink_on_sheet(grey: Grey, solid: NDArray[np.bool_], box: Box) -> Ink | None:
         return None
     strength, solid = np.zeros_like(grey), np.zeros_like(solid)
     strength[inner], solid[inner] = ink.strength, ink.solid
-    return Ink(strength, solid, ink.inverted, ink.specks)
+    return Ink(strength, solid, ink.inverted, ink.specks, ink.ruled)
 
 
 def is_drawing(paper: NDArray[np.bool_], strength: Grey, solid: NDArray[np.bool_]) -> bool:
