@@ -1,10 +1,11 @@
 """Where a model errs, and how sure it was: a release's answers, taken apart.
 
-Called by `metrics.py` and `publish.py`; reads and writes nothing but what it is given.
+Reads and writes nothing but what it is given.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def by_drawing(right: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
     offs = np.array([2 * max(abs(at - 0.5) for at in pen.place) for pen in pens])
     dark = np.array([pen.dark for pen in pens])
     groups = {
-        "pen": {f"{a} to {b} px": between(widths, a, b) for a, b in pairs(PEN_WIDTHS)},
+        "pen": {f"{a} to {b} px": between(widths, a, b) for a, b in pairwise(PEN_WIDTHS)},
         "size": {
-            f"{100 * a:.0f} to {100 * b:.0f} %": between(sizes, a, b) for a, b in pairs(SIZES)
+            f"{100 * a:.0f} to {100 * b:.0f} %": between(sizes, a, b) for a, b in pairwise(SIZES)
         },
         "place": {name: between(offs, *bounds) for name, bounds in PLACES.items()},
         "polarity": {"dark on light": dark, "light on dark": ~dark},
@@ -53,11 +54,6 @@ def by_drawing(right: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         aspect: {name: share(right[chosen]) for name, chosen in parts.items()}
         for aspect, parts in groups.items()
     }
-
-
-def pairs(bounds: tuple[float, ...]) -> list[tuple[float, float]]:
-    """Return neighbouring bounds."""
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
 
 
 def between(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """The charts of a release, and the palette and type that all its figures share.
 
-Called by `figures.py`; each function returns a figure and writes nothing.
+Each function returns a figure and writes nothing.
 """
 
 from __future__ import annotations

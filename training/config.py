@@ -39,7 +39,6 @@ class Config:
         handwriting_from: Share of the training, 0 to 1, that is over when these come in.
         non_digits: Drawings of no digit to train on, as a share of the digits.
         traced: How many training digits these are made from; all, if there are fewer.
-        hands: In how many handwritings each of these is written.
         seed: Fixes the weights, the order and the distortions.
         dataset: Hub id or local folder.
         start: The release whose weights it begins with, a Hub id or local folder; none if empty.
@@ -60,7 +59,6 @@ class Config:
     handwriting: float = 0.0
     handwriting_from: float = 0.0
     traced: int = 60_000
-    hands: int = 1
     non_digits: float = 0.0
     seed: int = 0
     dataset: str = MNIST

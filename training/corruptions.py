@@ -1,6 +1,6 @@
 """Seeded damage to test digits, for the number that says where reading breaks.
 
-Called by `metrics.py`. Ten kinds of our own at five levels each, in the spirit of MNIST-C (Mu and
+Ten kinds of our own at five levels each, in the spirit of MNIST-C (Mu and
 Gilmer 2019, https://arxiv.org/abs/1906.02337), whose images these are not.
 """
 
@@ -156,9 +156,9 @@ def measure(classifier: Classifier, split: Split) -> dict[str, Any]:
         split: Digits; `DIGITS_PER_LEVEL` are drawn from them for each kind and level.
 
     Returns:
-        n per kind and level; of each kind, n, error, its 95 % interval and the error at each level,
-        for "normalized" and "raw"; and the mean of the kinds' errors, with an interval that heeds
-        that a digit appears in several kinds.
+        n per kind and level; for "normalized" and "raw", of each kind, n, error and its 95 %
+        interval; and the mean of the kinds' errors, with an interval that heeds that a digit
+        appears in several kinds.
     """
     from training.export import predict  # here, for the processes that damage need no TensorFlow
 
@@ -198,7 +198,6 @@ def summarize(wrong: NDArray[np.bool_], rows: NDArray[np.int64]) -> dict[str, An
             "n": misread.size,
             "error": float(misread.mean()),
             "interval": wilson_interval(int(misread.sum()), misread.size),
-            "by_level": misread.mean(1).tolist(),
         }
     residuals = wrong - wrong.mean((1, 2), keepdims=True)
     by_digit = np.bincount(rows.ravel(), residuals.ravel()).astype(np.float64)

@@ -29,29 +29,24 @@ GAP = (0.8, 2.2)  # pixels: half of the widest gap that does
 Points = NDArray[np.float64]
 
 
-def ink_depths(split: Split, variants: int, seed: int) -> NDArray[np.uint8]:
-    """Trace every digit and give each as many handwritings as asked for.
+def ink_depths(split: Split, seed: int) -> NDArray[np.uint8]:
+    """Trace every digit and write it in another hand.
 
     Args:
         split: Training digits.
-        variants: Handwritings of each.
-        seed: Fixes them.
+        seed: Fixes the hands.
 
     Returns:
-        (n, variants, 28, 28) depths in the ink: `OUTLINE`, and `UNIT` more for each pixel inwards.
+        (n, 28, 28) depths in the ink: `OUTLINE`, and `UNIT` more for each pixel inwards.
     """
-    work = partial(vary, variants=variants, seed=seed)
+    work = partial(rewrite, seed=seed)
     return stack_rows(work, split.images, split.labels, range(len(split.labels)))
 
 
-def vary(
-    image: NDArray[np.uint8], label: int, row: int, variants: int, seed: int
-) -> NDArray[np.uint8]:
-    """Give one digit its handwritings: (variants, 28, 28)."""
+def rewrite(image: NDArray[np.uint8], label: int, row: int, seed: int) -> NDArray[np.uint8]:
+    """Write one digit in another hand: (28, 28) depths."""
     rng = np.random.default_rng([seed, row])
-    strokes = trace(image)
-    hands = (write(dense(strokes, rng), label, rng) for _ in range(variants))
-    return np.stack([depths(hand, label, rng) for hand in hands])
+    return depths(write(dense(trace(image), rng), label, rng), label, rng)
 
 
 def dense(strokes: Strokes, rng: np.random.Generator) -> Points:

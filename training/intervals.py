@@ -1,6 +1,6 @@
 """How sure a number is: 95 % intervals of shares, means and scores.
 
-Called by `metrics.py` and `corruptions.py`; reads and writes nothing.
+Reads and writes nothing.
 """
 
 from __future__ import annotations

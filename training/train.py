@@ -245,9 +245,8 @@ def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
     if not config.handwriting:
         return tf.zeros((1, *INPUT_SHAPE), tf.uint8), tf.zeros((1, CLASSES))
     some = split.some(config.traced)
-    depths = ink_depths(some, config.hands, config.seed)
-    targets = np.repeat(one_hot(some.labels), config.hands, axis=0)
-    return tf.constant(depths.reshape(-1, *INPUT_SHAPE)), tf.constant(targets)
+    depths = ink_depths(some, config.seed)
+    return tf.constant(channel(depths)), tf.constant(one_hot(some.labels))
 
 
 def as_released(model: keras.Model, config: Config) -> keras.Model:
