@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import pickle
 import sys
 from collections import deque
@@ -87,12 +88,14 @@ class ReadingProcess(asyncio.SubprocessProtocol):
 
 def main() -> None:
     """Answer for image after image, until the Space ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library may print is no answer
     classifier = Classifier(Release(Path(sys.argv[1])))
     with suppress(EOFError):
         while True:
             answer = pickle.dumps(read(classifier, pickle.load(sys.stdin.buffer)))
-            sys.stdout.buffer.write(len(answer).to_bytes(LENGTH) + answer)
-            sys.stdout.buffer.flush()
+            answers.write(len(answer).to_bytes(LENGTH) + answer)
+            answers.flush()
 
 
 def read(classifier: Classifier, source: Path | bytes) -> Answer | None:
