@@ -82,7 +82,7 @@ def test_a_hub_that_accepts_and_says_nothing_is_given_up_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        code = "import time; t = time.monotonic(); from training.data import probe_hub; "
+        code = "import time; from training.data import probe_hub; t = time.monotonic(); "
         code += "print(probe_hub()); print(time.monotonic() - t)"
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("HF_ENDPOINT", address)
