@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -93,6 +94,23 @@ def test_what_takes_long_to_read_or_to_come_holds_up_no_small_image(
     place = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path), "MODEL_DIR": str(model_dir)}
     done = subprocess.run(command, cwd=SPACE, env=place, input=sent, capture_output=True, text=True)
     assert done.stdout.strip() == str([False] * len(slow) + [True] * len(quick)), done.stderr
+
+
+def test_what_a_library_prints_is_no_answer(model_dir: Path) -> None:
+    code = """if True:
+        import os
+        import reading_process
+        read = reading_process.read
+        reading_process.read = lambda *given: (os.write(1, b"said"), read(*given))[1]
+        reading_process.main()"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model_dir)],
+        cwd=SPACE,
+        input=pickle.dumps(example("two")),
+        capture_output=True,
+    )
+    assert int.from_bytes(done.stdout[:4]) == len(done.stdout[4:]) > 0
+    assert b"said" in done.stderr
 
 
 def reading_process() -> psutil.Process:

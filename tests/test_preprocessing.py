@@ -158,7 +158,7 @@ def ruled(image: Image.Image, grey: int, squared: bool, first: int) -> Image.Ima
 
 
 @pytest.mark.parametrize("grey", [215, 120, 0])
-@pytest.mark.parametrize(("squared", "first"), [(False, 0), (False, 15), (True, 15)])
+@pytest.mark.parametrize(("squared", "first"), [(False, 0), (False, 8), (True, 15)])
 @pytest.mark.parametrize("turn", [lambda image: image, ImageOps.invert])
 def test_ruled_lines_are_no_ink(
     turn: Callable[[Image.Image], Image.Image], squared: bool, first: int, grey: int
@@ -170,6 +170,13 @@ def test_ruled_lines_are_no_ink(
     assert "ruled lines left out" in lined.steps and "ruled lines left out" not in clean.steps
     with pytest.raises(EmptyDrawingError):
         normalize(turn(ruled(Image.new("L", (280, 280), 255), grey, squared, first)))
+
+
+def test_the_thin_bar_of_a_tight_cut_is_no_ruled_line() -> None:
+    seven = Image.new("L", (140, 280), 255)
+    ImageDraw.Draw(seven).line([(0, 40), (139, 40), (60, 270)], fill=0, width=4)
+    seen = normalize(seven)
+    assert not seen.ruled and seen.box[1] <= 40
 
 
 def patterns(side: int) -> dict[str, NDArray[np.generic]]:

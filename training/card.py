@@ -1,6 +1,6 @@
 """The documents: every number in them is read from the release's or the reference's own file.
 
-Renders `build/model/README.md` from `metrics.json` and the template `model_card.md`,
+Fifth stage: renders `build/model/README.md` from `metrics.json` and the template `model_card.md`,
 and README's result table from `reference.json`.
 """
 

@@ -1,6 +1,6 @@
 """The only place where a release's numbers are born.
 
-Scores the shipped `model.tflite` on the complete test set and writes
+Fourth stage: scores the shipped `model.tflite` on the complete test set and writes
 `build/model/metrics.json`, from which every document is rendered. Nothing is chosen but the
 refusal threshold, and that on validation digits and generated non-digits alone. How the numbers
 are made is in breakdown.py, corruptions.py, intervals.py, refusal.py and metric_modules/.

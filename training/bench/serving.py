@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import runpy
 import socket
@@ -117,14 +118,16 @@ def serve_with_tensorflow() -> None:
         def predict(self, images: Any) -> Any:
             return self.model(np.asarray(images, np.float32), training=False).numpy()
 
+    load = functools.cache(KerasClassifier)
+
     class InThisProcess:
         def __init__(self, release: Any) -> None:
-            self.classifier = KerasClassifier(release)
+            self.classifier = load(release)
 
         async def classify(self, source: Any) -> Any:
             return self.classifier.classify(source)
 
-    reader.Classifier, api.ReadingProcess = KerasClassifier, InThisProcess
+    reader.Classifier, api.ReadingProcess = load, InThisProcess
     runpy.run_path(str(SPACE / "app.py"), run_name="__main__")
 
 
