@@ -10,7 +10,9 @@ import io
 import json
 import os
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,12 @@ class Endpoints:
         self.classifier = classifier
         self.reading_process = ReadingProcess(classifier.release)
         self.metrics = headline_metrics(classifier.release)
+
+    @asynccontextmanager
+    async def running(self, _: Any) -> AsyncIterator[None]:
+        """Have the reading process ready before the first call, while the Space's server runs."""
+        await self.reading_process.start()
+        yield
 
     def add(self) -> None:
         """Add them to the page in whose context this is called."""

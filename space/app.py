@@ -65,7 +65,8 @@ def main() -> None:
     gr.set_static_paths([SPACE / "examples"])  # as uploads they would be swept away
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # to tidy up, as after Ctrl-C
     with keeping_uploads_briefly():
-        page = build_page(classifier)
+        endpoints = Endpoints(classifier)
+        page = build_page(classifier, endpoints)
         page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING, api_open=False)
         page.launch(
             theme=THEME,
@@ -73,7 +74,7 @@ def main() -> None:
             footer_links=["api"],
             max_file_size=MAX_BYTES,
             state_session_capacity=MAX_SESSIONS,
-            app_kwargs=APP,
+            app_kwargs=APP | {"lifespan": endpoints.running},
             run_history=False,
             enable_monitoring=False,
         )
@@ -114,7 +115,7 @@ def satisfy_zero_gpu() -> None:
         spaces.GPU(lambda: None)
 
 
-def build_page(classifier: Classifier) -> gr.Blocks:
+def build_page(classifier: Classifier, endpoints: Endpoints) -> gr.Blocks:
     """Lay out the page and connect it; the answer is always that of the tab in sight."""
     read_drawing = partial(show_drawing, classifier)
     read_image = partial(show_image, classifier)
@@ -144,7 +145,7 @@ def build_page(classifier: Classifier) -> gr.Blocks:
             button.click(partial(open_example, file), None, [tabs, image], **OWN_EVENT)
         explain_inside(classifier.release)
         tell_about(classifier.release)
-        Endpoints(classifier).add()
+        endpoints.add()
     return page
 
 

@@ -1,8 +1,8 @@
 """A second process, which reads small images for programs; the first is left to the network.
 
 Python runs on one core at a time: in one process, requests would wait while images are read. It
-starts with the first image and ends with the Space. Large images are rare and read in a thread of
-the Space's own, so that no small one waits behind them.
+starts and ends with the Space. Large images are rare and read in a thread of the Space's own, so
+that no small one waits behind them.
 """
 
 from __future__ import annotations
@@ -47,22 +47,23 @@ class ReadingProcess(asyncio.SubprocessProtocol):
         Raises:
             ConnectionAbortedError: If the process ends meanwhile; the next call starts another.
         """
-        async with self._starting:
-            images = self._images or await self._start()
+        images = await self.start()
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         images.write(pickle.dumps(source))
         return cast(Answer | None, await answer)
 
-    async def _start(self) -> asyncio.WriteTransport:
-        command = (sys.executable, __file__, self.release.folder)
-        process, _ = await asyncio.get_running_loop().subprocess_exec(
-            lambda: self,
-            *command,
-            stderr=None,
-            start_new_session=True,  # Ctrl-C is for the Space alone
-        )
-        self._images = cast(asyncio.WriteTransport, process.get_pipe_transport(0))
+    async def start(self) -> asyncio.WriteTransport:
+        """Start the process where none runs; return the way for images to it."""
+        async with self._starting:
+            if self._images is None:
+                process, _ = await asyncio.get_running_loop().subprocess_exec(
+                    lambda: self,
+                    *(sys.executable, __file__, self.release.folder),
+                    stderr=None,
+                    start_new_session=True,  # Ctrl-C is for the Space alone
+                )
+                self._images = cast(asyncio.WriteTransport, process.get_pipe_transport(0))
         return self._images
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:

@@ -113,16 +113,18 @@ def test_what_a_library_prints_is_no_answer(model_dir: Path) -> None:
     assert b"said" in done.stderr
 
 
-def reading_process() -> psutil.Process:
-    """The one that reads small images for the Space of these tests."""
+def reading_process(url: str) -> psutil.Process:
+    """The one that reads small images for the Space at an address."""
     started = psutil.Process().children(recursive=True)
-    (process,) = [one for one in started if "reading_process.py" in " ".join(one.cmdline())]
+    reading = [one for one in started if "reading_process.py" in " ".join(one.cmdline())]
+    (process,) = [one for one in reading if url.endswith(one.environ()["GRADIO_SERVER_PORT"])]
     return process
 
 
-def test_a_decoder_that_crashes_ends_no_more_than_the_calls_it_was_at(client: Client) -> None:
-    classify(client, example("two"))
-    first = reading_process()
+def test_a_decoder_that_crashes_ends_no_more_than_the_calls_it_was_at(
+    url: str, client: Client
+) -> None:
+    first = reading_process(url)
     first.suspend()
     jobs = [client.submit(handle_file(example("two")), api_name="/classify") for _ in range(2)]
     while any(job.status().code is not Status.PROCESSING for job in jobs):
@@ -133,7 +135,7 @@ def test_a_decoder_that_crashes_ends_no_more_than_the_calls_it_was_at(client: Cl
         with pytest.raises(AppError, match="cannot be answered. See what"):
             job.result()
     assert classify(client, example("two"))["digit"] == 2
-    assert reading_process() != first
+    assert reading_process(url) != first
 
 
 @pytest.mark.parametrize("name", NO_DIGITS)
@@ -387,11 +389,11 @@ def test_what_is_gone_is_said_without_its_path_and_a_stop_tidies_up(
     without = shutil.ignore_patterns("layers.tflite")
     shutil.copytree(model_dir, tmp_path / "model", ignore=without)
     with running_space(tmp_path) as (url, process):
+        (reading,) = psutil.Process(process.pid).children()  # before the first call
         files = [("files", (name, example("two").read_bytes())) for name in ("a.png", "b.png")]
         gone, there = map(Path, post(url, "upload", files=files).json())
         gone.unlink()
         seen = classify(Client(url, verbose=False), example("two"))["seen"]["png"]
-        (reading,) = psutil.Process(process.pid).children()
         events = range(len(httpx.get(f"{url}/config").json()["dependencies"]))
         said = str([run(url, event, [sent]) for event in events for sent in (file(gone), seen)])
     assert "This image is no longer here. Choose it again." in said

@@ -124,6 +124,9 @@ def serve_with_tensorflow() -> None:
         def __init__(self, release: Any) -> None:
             self.classifier = load(release)
 
+        async def start(self) -> None:
+            pass
+
         async def classify(self, source: Any) -> Any:
             return self.classifier.classify(source)
 
