@@ -8,6 +8,7 @@ import asyncio
 import base64
 import io
 import json
+import math
 import os
 import time
 from collections.abc import AsyncIterator
@@ -23,7 +24,8 @@ from gradio_client import handle_file
 from huggingface_hub import hf_hub_url
 from PIL import Image
 
-from intake import FETCH_SECONDS, IntakeError, is_address, receive, text_of
+from intake import IntakeError, is_address, receive, text_of
+from limits import MAX_CALLS, MAX_RUNNING
 from reader import Answer, Classifier, Release, UnreadableImageError
 from reading_process import SMALL_BYTES, ReadingProcess
 
@@ -55,6 +57,7 @@ class Endpoints:
         """Take the release's model, and its numbers from its `metrics.json`."""
         self.classifier = classifier
         self.reading_process = ReadingProcess(classifier.release)
+        self.threads = ThreadPoolExecutor(MAX_RUNNING)  # for what is large, or has to be fetched
         self.metrics = headline_metrics(classifier.release)
 
     @asynccontextmanager
@@ -65,7 +68,7 @@ class Endpoints:
 
     def add(self) -> None:
         """Add them to the page in whose context this is called."""
-        classify = api(self.classify, api_name="classify")
+        classify = api(self.classify, api_name="classify", concurrency_limit=MAX_CALLS)
         # One at a time: a batch is many images, and others wait.
         batch = api(self.classify_batch, api_name="classify_batch", concurrency_limit=1)
         show_example(classify, EXAMPLE)
@@ -85,8 +88,8 @@ class Endpoints:
             small = receive_small(image)
             if small is not None and (answer := await self.reading_process.classify(small)):
                 return to_json(answer, self.classifier.release)
-            deadline = time.monotonic() + FETCH_SECONDS
-            return await asyncio.to_thread(self.read, image, deadline)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.threads, self.read, image)
         except (IntakeError, UnreadableImageError) as error:
             raise gr.Error(str(error), print_exception=False) from None
 
@@ -120,7 +123,7 @@ class Endpoints:
         """
         return name_release(self.classifier.release) | {"metrics": self.metrics}
 
-    def read(self, image: Any, deadline: float) -> dict[str, Any]:
+    def read(self, image: Any, deadline: float = math.inf) -> dict[str, Any]:
         """Answer for what a program sent.
 
         Raises:

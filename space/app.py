@@ -25,7 +25,7 @@ from api import Endpoints, to_json
 from drawing_pad import DrawingError, draw_strokes, drawing_pad
 from inside_view import inside_view, read_seen, render_inside
 from intake import MAX_BYTES
-from limits import APP, MAX_RUNNING, MAX_SESSIONS, MAX_WAITING, Page
+from limits import APP, MAX_RUNNING, MAX_SESSIONS, MAX_WAITING, UPDATE_SECONDS, Page
 from reader import (
     Classifier,
     Explainer,
@@ -67,7 +67,12 @@ def main() -> None:
     with keeping_uploads_briefly():
         endpoints = Endpoints(classifier)
         page = build_page(classifier, endpoints)
-        page.queue(max_size=MAX_WAITING, default_concurrency_limit=MAX_RUNNING, api_open=False)
+        page.queue(
+            max_size=MAX_WAITING,
+            default_concurrency_limit=MAX_RUNNING,
+            status_update_rate=UPDATE_SECONDS,
+            api_open=False,
+        )
         page.launch(
             theme=THEME,
             css_paths=STYLES,

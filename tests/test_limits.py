@@ -24,6 +24,7 @@ from training.bench.serving import running_space
 from training.deploy import SPACE
 
 MAX_WAITING, MAX_BODY_BYTES, MAX_VALUES = 200, 40_000_000, 200_000
+AT_ONCE = 4  # addresses, or large images
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -289,7 +290,25 @@ def test_uploads_are_swept_by_their_age_and_all_at_the_end(monkeypatch: pytest.M
     assert not folder.exists()
 
 
+def test_addresses_that_take_long_hold_up_no_small_image(public_url: str, elsewhere: str) -> None:
+    Elsewhere.asked.clear()
+    Elsewhere.released.clear()
+    calls = f"{public_url}/gradio_api/call/v2/classify"
+    held = [httpx.post(calls, json={"image": f"{elsewhere}/held"}).json() for _ in range(8)]
+    while len(Elsewhere.asked) < AT_ONCE:
+        time.sleep(0.01)
+    kind, small = call_over_http(public_url, "classify", {"image": as_base64("two")})
+    assert kind == "complete" and small[0]["digit"] == 2
+    assert Elsewhere.asked == ["/held"] * AT_ONCE
+    Elsewhere.released.set()
+    for call in held:
+        events = f"{public_url}/gradio_api/call/classify/{call['event_id']}"
+        assert '"digit": 7' in httpx.get(events, timeout=60).text
+
+
 def test_a_full_queue_says_so_and_is_served_to_its_end(public_url: str, elsewhere: str) -> None:
+    Elsewhere.asked.clear()
+    Elsewhere.released.clear()
     batches = f"{public_url}/gradio_api/call/v2/classify_batch"
     with httpx.Client(timeout=60) as http:
         held = http.post(batches, json={"images": [f"{elsewhere}/held"] * 24})
