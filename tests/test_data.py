@@ -204,13 +204,19 @@ def test_a_truncated_parquet_file_is_one_clear_error(tmp_path: Path, mnist: Arra
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def hub_with_mnist(mnist: Arrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hub")
+    seed_mnist(folder, mnist)
+    return folder
+
+
 @pytest.mark.parametrize(("host", "origin"), [("localhost", "hub"), ("127.0.0.1", "offline copy")])
 def test_the_hub_and_the_offline_copy_end_in_the_same_arrays(
-    mnist: Arrays, tmp_path: Path, host: str, origin: str
+    hub_with_mnist: Path, tmp_path: Path, host: str, origin: str
 ) -> None:
-    seed_mnist(tmp_path / "hub", mnist)
     code = "from training.data import load_mnist; print(load_mnist()[1])"  # checks every sha256
-    with running_hub(tmp_path / "hub") as endpoint:
+    with running_hub(hub_with_mnist) as endpoint:
         environment = os.environ | {
             "HF_ENDPOINT": endpoint.replace("127.0.0.1", host),
             "HF_HOME": str(tmp_path / "home"),
