@@ -431,8 +431,8 @@ BROKEN = "local/broken"
         ("api.py", '"version": release.version', '"version": ""', "broken serves .* not "),
         (
             "api.py",
-            "return to_json(answer, self.classifier.release)\n            deadline",
-            'return {"digit": 0}\n            deadline',
+            "    return to_json(answer, self.classifier.release)",
+            '    return {"digit": 0}',
             "broken answers in another form .*'digit': 0",
         ),
         ("api.py", 'api_name="classify"', 'api_name="read"', "broken does not answer"),
