@@ -62,7 +62,7 @@ class Endpoints:
 
     @asynccontextmanager
     async def running(self, _: Any) -> AsyncIterator[None]:
-        """Have the reading process ready before the first call, while the Space's server runs."""
+        """Start the reading process with the Space's server, so that no call has to wait for it."""
         await self.reading_process.start()
         yield
 
@@ -124,7 +124,7 @@ class Endpoints:
         return name_release(self.classifier.release) | {"metrics": self.metrics}
 
     def read(self, image: Any, deadline: float = math.inf) -> dict[str, Any]:
-        """Answer for what a program sent.
+        """Answer for what a program sent; an address is waited for until the deadline at most.
 
         Raises:
             IntakeError: If that is no image file, nor leads to one.

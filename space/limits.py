@@ -22,7 +22,7 @@ from intake import MAX_BYTES
 MAX_WAITING = 200  # events in the queue; whoever comes later is asked to try again
 UPDATE_SECONDS = 5  # until those who wait hear of their place again; else it is at every event
 MAX_RUNNING = 4  # of each kind; the model takes one at a time, the rest draws and decodes
-MAX_CALLS = 16  # of `/classify`, most at the reading process; others wait, looked at each ms
+MAX_CALLS = 16  # of `/classify`: without a thread of their own, and waiting in the queue costs more
 MAX_SESSIONS = 100  # of which Gradio remembers what they sent last
 MAX_BODY_BYTES = 2 * MAX_BYTES  # of one request: an image as base64 is a third larger
 MAX_VALUES = 200_000  # in one request's JSON; Gradio looks at each, and nobody is served meanwhile
