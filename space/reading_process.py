@@ -42,28 +42,32 @@ class ReadingProcess(asyncio.SubprocessProtocol):
         """Read the digit on a small image, or say why there is none.
 
         Returns:
-            The answer; None for an image that is not small, or cannot be read.
+            The answer; None for an image that is not small, or cannot be read, or if no process
+            can be started.
 
         Raises:
             ConnectionAbortedError: If the process ends meanwhile; the next call starts another.
         """
         images = await self.start()
+        if images is None:
+            return None
         answer = asyncio.get_running_loop().create_future()
         self._waiting.append(answer)
         images.write(pickle.dumps(source))
         return cast(Answer | None, await answer)
 
-    async def start(self) -> asyncio.WriteTransport:
-        """Start the process where none runs; return the way for images to it."""
+    async def start(self) -> asyncio.WriteTransport | None:
+        """Start the process where none runs; return the way for images to it, if it can be."""
         async with self._starting:
             if self._images is None:
-                process, _ = await asyncio.get_running_loop().subprocess_exec(
-                    lambda: self,
-                    *(sys.executable, __file__, self.release.folder),
-                    stderr=None,
-                    start_new_session=True,  # Ctrl-C is for the Space alone
-                )
-                self._images = cast(asyncio.WriteTransport, process.get_pipe_transport(0))
+                with suppress(OSError):  # too little memory, or too many processes
+                    process, _ = await asyncio.get_running_loop().subprocess_exec(
+                        lambda: self,
+                        *(sys.executable, __file__, self.release.folder),
+                        stderr=None,
+                        start_new_session=True,  # Ctrl-C is for the Space alone
+                    )
+                    self._images = cast(asyncio.WriteTransport, process.get_pipe_transport(0))
         return self._images
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:

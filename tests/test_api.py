@@ -113,6 +113,24 @@ def test_what_a_library_prints_is_no_answer(model_dir: Path) -> None:
     assert b"said" in done.stderr
 
 
+def test_where_no_second_process_can_be_started_the_space_reads_itself(model_dir: Path) -> None:
+    code = """if True:
+        import asyncio, sys
+        from api import Endpoints
+        from reader import Classifier, find_release
+        async def main():
+            endpoints = Endpoints(Classifier(find_release()))
+            async with endpoints.running(None):
+                print((await endpoints.classify(sys.stdin.read()))["digit"])
+        sys.executable = "/no/python"
+        asyncio.run(main())"""
+    place = os.environ | {"MODEL_DIR": str(model_dir)}
+    command = [sys.executable, "-c", code]
+    sent, options = as_base64("two"), {"capture_output": True, "text": True}
+    done = subprocess.run(command, cwd=SPACE, env=place, input=sent, **options)  # type: ignore[call-overload]
+    assert done.stdout == "2\n", done.stderr
+
+
 def reading_process(url: str) -> psutil.Process:
     """The one that reads small images for the Space at an address."""
     started = psutil.Process().children(recursive=True)
