@@ -1,3 +1,5 @@
+import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -60,6 +62,18 @@ def test_the_graph_of_a_step_is_built_once(
     )
     fit(TINY, few_digits)
     assert len(built) == 1
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="TensorFlow has oneDNN for x86 alone")
+def test_training_convolves_with_onednn_on_any_processor() -> None:
+    code = """if True:
+        import training
+        import tensorflow as tf
+        tf.function(tf.nn.conv2d)(tf.ones((1, 28, 28, 1)), tf.ones((3, 3, 1, 8)), 1, "VALID")"""
+    seen = os.environ | {"ONEDNN_VERBOSE": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=seen, capture_output=True, text=True)
+    assert "cpu,convolution" in done.stdout, done.stderr
 
 
 def test_the_same_seed_gives_the_same_weights(few_digits: Digits) -> None:
