@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from collections.abc import Callable
 
 import httpx2
 import pytest
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OIDCError
 
+from training import hub
 from training.hub import LONGEST_PAUSE, PAUSES, RefusedError, persist
 
 ID = "someone/digits"
@@ -107,3 +111,23 @@ def test_a_workflow_without_an_identity_is_told_so(pauses: list[float]) -> None:
     with pytest.raises(RefusedError, match=r"HF_OIDC_RESOURCE is set.*id-token: write"):
         failing(OIDCError("no provider"))
     assert pauses == []
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda api: api.repo_info(ID),
+        lambda api: api.repo_info(ID, repo_type="space"),
+        lambda api: api.list_repo_files(ID),
+        lambda api: api.create_tag(ID, tag="v1"),
+    ],
+    ids=["model", "space", "files", "tag"],
+)
+def test_a_hub_that_never_answers_is_not_waited_for_for_ever(
+    ask: Callable[[HfApi], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        api = HfApi(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", token="hf_local")
+        with pytest.raises(httpx2.ReadTimeout):
+            ask(api)

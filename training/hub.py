@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from httpx2 import Client, HTTPError  # huggingface_hub's own, and what it raises
+from httpx2 import Client, HTTPError, Request  # huggingface_hub's own, and what it raises
 from huggingface_hub import (
     CommitOperationAdd,
     CommitOperationDelete,
@@ -178,7 +178,15 @@ def explain(error: Exception, status: int, id: str, kind: Kind) -> str:
 
 def make_client() -> Client:
     """Make what the Hub's library asks through: as its own, but it does not wait for ever."""
-    return Client(follow_redirects=True, timeout=ANSWER_SECONDS)
+    return Client(follow_redirects=True, timeout=None, event_hooks={"request": [limit_wait]})
+
+
+def limit_wait(request: Request) -> None:
+    """Limit a request that has no limit: for some the library itself asks for none."""
+    limits = request.extensions["timeout"]
+    request.extensions["timeout"] = {
+        what: ANSWER_SECONDS if seconds is None else seconds for what, seconds in limits.items()
+    }
 
 
 set_client_factory(make_client)
