@@ -79,10 +79,15 @@ class Stage:
         return seen
 
     def distinct(self, command: Callable[[], object]) -> list[str]:
-        """The requests that a command makes, each once; of those for golden drawings one."""
+        """The requests that a command makes, each once; of those for golden drawings one.
+
+        It is given time: what it asks because an answer was late is not always asked.
+        """
         forget(self.new)
         self.order()
-        command()
+        with pytest.MonkeyPatch.context() as patient:
+            limit_clients(patient, 60.0)
+            command()
         asked = [request for request in self.order() if request != CLIENTS_OWN]
         alike = {GOLDEN.sub("golden", request): request for request in reversed(asked)}
         return list(reversed(alike.values()))
@@ -131,15 +136,20 @@ def hurried(stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     call_from_here(stage.endpoint, tmp_path, monkeypatch)
     sleep = time.sleep
     monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.05)))
-    monkeypatch.setattr(hub, "ANSWER_SECONDS", CLIENT_SECONDS)
-    for module in (constants, file_download):
-        for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, CLIENT_SECONDS)
+    limit_clients(monkeypatch, CLIENT_SECONDS)
     close_session()
     yield
     stage.order()
     close_session()
+
+
+def limit_clients(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Set how long the clients in this process wait for an answer."""
+    monkeypatch.setattr(hub, "ANSWER_SECONDS", seconds)
+    for module in (constants, file_download):
+        for name in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, seconds)
 
 
 def forget(release: Release) -> None:
