@@ -11,10 +11,12 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import ROOT, write_dataset
+from training import data
 from training.data import (
     MNIST_SHA256,
     DatasetError,
@@ -24,6 +26,7 @@ from training.data import (
     decode_image,
     decode_splits,
     load_digits,
+    load_mnist,
     probe_hub,
 )
 from training.local_hub.mnist import seed_mnist
@@ -211,18 +214,30 @@ def hub_with_mnist(mnist: Arrays, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-@pytest.mark.parametrize(("host", "origin"), [("localhost", "hub"), ("127.0.0.1", "offline copy")])
 def test_the_hub_and_the_offline_copy_end_in_the_same_arrays(
-    hub_with_mnist: Path, tmp_path: Path, host: str, origin: str
+    hub_with_mnist: Path, tmp_path: Path
 ) -> None:
     code = "from training.data import load_mnist; print(load_mnist()[1])"  # checks every sha256
     with running_hub(hub_with_mnist) as endpoint:
         environment = os.environ | {
-            "HF_ENDPOINT": endpoint.replace("127.0.0.1", host),
+            "HF_ENDPOINT": endpoint.replace("127.0.0.1", "localhost"),  # as if it were another
             "HF_HOME": str(tmp_path / "home"),
             "HF_HUB_DISABLE_XET": "1",
         }
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
         )
-    assert done.stdout == f"{origin}\n", done.stderr
+    assert done.stdout == "hub\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "origin"),
+    [("https://huggingface.co", "hub"), ("http://127.0.0.1:9", "offline copy")],
+)
+def test_a_hub_on_this_machine_is_said_to_hold_the_offline_copy(
+    mnist: Arrays, monkeypatch: pytest.MonkeyPatch, endpoint: str, origin: str
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(data, "probe_hub", lambda: None)
+    monkeypatch.setattr(data, "load_hub_mnist", lambda: mnist)
+    assert load_mnist()[1] == origin

@@ -124,7 +124,7 @@ def test_a_workflow_without_an_identity_is_told_so(pauses: list[float]) -> None:
     ids=["model", "space", "files", "tag"],
 )
 def test_a_hub_that_never_answers_is_not_waited_for_for_ever(
-    ask: Callable[[HfApi], object], monkeypatch: pytest.MonkeyPatch
+    ask: Callable[[HfApi], object], pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -191,7 +191,7 @@ def test_a_training_that_is_stopped_leaves_the_model_that_was_there(
 
 
 def test_training_shows_progress_with_the_time_left(build: Path) -> None:
-    said = (build / "train.log").read_text()
+    said = (build / "prepare.log").read_text()
     assert "100%" in said and "<00:00" in said
     assert "epoch 1/1, validation" in said
     history = read_json(build / "model" / "history.json", "")
