@@ -11,12 +11,13 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants, set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import ROOT, write_dataset
-from training import data
+from training import data, hub
 from training.data import (
     MNIST_SHA256,
     DatasetError,
@@ -26,6 +27,7 @@ from training.data import (
     decode_image,
     decode_splits,
     load_digits,
+    load_hub_mnist,
     load_mnist,
     probe_hub,
 )
@@ -207,18 +209,10 @@ def test_a_truncated_parquet_file_is_one_clear_error(tmp_path: Path, mnist: Arra
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="module")
-def hub_with_mnist(mnist: Arrays, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("hub")
-    seed_mnist(folder, mnist)
-    return folder
-
-
-def test_the_hub_and_the_offline_copy_end_in_the_same_arrays(
-    hub_with_mnist: Path, tmp_path: Path
-) -> None:
+def test_the_hub_and_the_offline_copy_end_in_the_same_arrays(mnist: Arrays, tmp_path: Path) -> None:
+    seed_mnist(tmp_path / "hub", mnist)
     code = "from training.data import load_mnist; print(load_mnist()[1])"  # checks every sha256
-    with running_hub(hub_with_mnist) as endpoint:
+    with running_hub(tmp_path / "hub") as endpoint:
         environment = os.environ | {
             "HF_ENDPOINT": endpoint.replace("127.0.0.1", "localhost"),  # as if it were another
             "HF_HOME": str(tmp_path / "home"),
@@ -241,3 +235,16 @@ def test_a_hub_on_this_machine_is_said_to_hold_the_offline_copy(
     monkeypatch.setattr(data, "probe_hub", lambda: None)
     monkeypatch.setattr(data, "load_hub_mnist", lambda: mnist)
     assert load_mnist()[1] == origin
+
+
+def test_a_hub_that_falls_silent_while_it_is_listed_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_client_factory(default_client_factory)  # as in a process that has asked for nothing else
+    monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        api = HfApi(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(datasets, "load_dataset", lambda id, **_: api.list_repo_files(id))
+        with pytest.raises(DatasetError, match=r"could not be downloaded \(timed out\)"):
+            load_hub_mnist()

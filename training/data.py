@@ -143,13 +143,22 @@ def load_hub_mnist() -> dict[str, NDArray[np.uint8]]:
     Raises:
         DatasetError: If the download fails.
     """
-    import datasets
-
     try:
-        splits = datasets.load_dataset(MNIST, revision=MNIST_REVISION)
+        splits = load_splits(MNIST, MNIST_REVISION)
     except Exception as error:  # the Hub's, the network's and the disk's errors share no class
         raise DatasetError(f"{MNIST} could not be downloaded ({error}). Try again.") from error
     return decode_splits(splits)
+
+
+def load_splits(dataset: str, revision: str | None) -> Any:
+    """Load a `datasets.DatasetDict`; asked as by `training.hub`, no Hub is waited for for ever."""
+    import datasets
+    from huggingface_hub import set_client_factory
+
+    from training.hub import make_client
+
+    set_client_factory(make_client)
+    return datasets.load_dataset(dataset, revision=revision)
 
 
 def load_embedded_mnist() -> dict[str, NDArray[np.uint8]]:
@@ -193,7 +202,6 @@ def load_own(dataset: str) -> tuple[dict[str, NDArray[np.uint8]], str | None]:
     Raises:
         DatasetError: If it is not there or not of the schema.
     """
-    import datasets
     from huggingface_hub import HfApi
 
     local = bool(dataset) and Path(dataset).is_dir()
@@ -201,7 +209,7 @@ def load_own(dataset: str) -> tuple[dict[str, NDArray[np.uint8]], str | None]:
         raise DatasetError(f"{dataset} is neither a folder nor a Hub id like name/digits.")
     try:
         revision = None if local else HfApi().dataset_info(dataset, timeout=PROBE_SECONDS).sha
-        splits = datasets.load_dataset(dataset, revision=revision)
+        splits = load_splits(dataset, revision)
     except Exception as error:  # the loaders' errors share no class
         raise DatasetError(
             f"{dataset} cannot be loaded ({first_line(error)}). Pass a Hub id, or a folder "

@@ -20,6 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from space.reader import FORMATS
 from training.config import REPOSITORY
+from training.data import load_splits
 from training.stage import StageError
 
 LARGEST_PART = 1_000  # images: half a second's work, the most that is lost with a process
@@ -243,7 +244,7 @@ def open_dataset(dataset: str, revision: str | None) -> Any:
     import datasets
 
     if revision:
-        return datasets.load_dataset(dataset, revision=revision)
+        return load_splits(dataset, revision)
     found = datasets.load_from_disk(dataset)
     return {"all": found} if isinstance(found, datasets.Dataset) else found
 
