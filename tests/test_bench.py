@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from training.bench import inference, load, normalizing, page, serving
 from training.bench.suite import measure_sizes, print_sizes
 
@@ -56,6 +57,7 @@ def test_a_strokes_answer_is_timed_in_the_browser(
 
 def test_the_picture_that_is_drawn_anew_is_readmes() -> None:
     assert page.PICTURE.is_file()
+    assert f"({page.PICTURE.relative_to(ROOT)})" in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_every_runtime_and_form_is_measured(

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
@@ -25,7 +23,6 @@ import pytest
 from numpy.typing import NDArray
 
 from training.config import MNIST, MNIST_REVISION
-from training.local_hub.__main__ import USE
 from training.local_hub.mnist import seed_mnist
 from training.local_hub.server import running_hub
 from training.local_hub.storage import LARGE_BYTES, HubError, Repository, is_large
@@ -380,53 +377,6 @@ answer = [name for name in ("huggingface_hub", "datasets", "tensorflow") if name
 """)
 
 
-@contextmanager
-def run_command(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "training.local_hub", "--folder", str(folder)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        [*command, "--port", str(port)], cwd=ROOT, stdout=pipe, stderr=pipe, text=True
-    ) as process:
-        try:
-            yield process
-        except BaseException:
-            process.kill()  # else a test that fails would wait for it
-            raise
-
-
-def test_command_serves_until_ctrl_c_and_ends_well(folder: Path) -> None:
-    with run_command(folder, 0) as process:
-        assert process.stdout
-        lines = iter(process.stdout.readline, "")
-        endpoint = next(found[0] for line in lines if (found := re.search(r"http://\S+\d", line)))
-        assert fetch(f"{endpoint}/api/datasets/{MNIST}")[0] == 200
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
-        assert process.stderr
-        errors = process.stderr.read()
-        assert "stand-in" in errors
-        assert "Traceback" not in errors
-
-
-def test_what_the_command_says_to_type_downloads_mnist(folder: Path, tmp_path: Path) -> None:
-    with run_command(folder, 0) as process:
-        assert process.stdout
-        lines = [process.stdout.readline() for _ in USE.splitlines()]
-        shell = "".join(line for line in lines if line.startswith("  "))
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        environment = os.environ | {"PATH": path, "TMPDIR": str(tmp_path)}
-        done = subprocess.run(
-            ["bash", "-ec", shell], env=environment, capture_output=True, text=True
-        )
-        process.send_signal(signal.SIGINT)
-    assert done.returncode == 0, done.stderr
-    (place,) = re.findall(r"/\S+/snapshots/\w+", done.stdout)
-    assert {file.name for file in Path(place, "mnist").iterdir()} == {
-        "train-00000-of-00001.parquet",
-        "test-00000-of-00001.parquet",
-    }
-
-
 @pytest.mark.parametrize("number", [1, 3])
 def test_the_nth_request_of_a_kind_goes_wrong_and_no_other(endpoint: str, number: int) -> None:
     wanted = {"wanted": f"GET /api/models/{MODEL}", "number": number, "answer": "429"}
@@ -437,14 +387,3 @@ def test_the_nth_request_of_a_kind_goes_wrong_and_no_other(endpoint: str, number
     assert found == [429 if place == number else 200 for place in range(1, 5)]
     assert asked[number - 1][1]["Retry-After"] == "1"
     assert fetch(f"{endpoint}/api/models/{MODEL}/refs")[0] == 200
-
-
-def test_command_says_that_the_port_is_taken(folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with run_command(folder, port) as process:
-            _, errors = process.communicate(timeout=10)
-    assert process.returncode == 1
-    assert errors.startswith("error: ")
-    assert str(port) in errors
-    assert "--port" in errors

@@ -26,11 +26,11 @@ from space.reader import (
     UnreadableImageError,
     normalize,
 )
+from training.data import CLASSES
 from training.sources import Image, Part
 from training.stage import StageError
 
 BATCH = 250  # images that the model sees at once
-CLASSES = 10
 ROW = pa.schema(
     {
         "key": pa.string(),  # the image's path, or its file or split and row

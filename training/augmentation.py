@@ -9,7 +9,7 @@ import math
 
 import tensorflow as tf
 
-from training.data import SIDE
+from space.reader.preprocessing import SIDE
 from training.handwriting import OUTLINE, UNIT
 
 ROTATION = math.radians(16)  # each is the largest distortion to either side

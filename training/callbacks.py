@@ -1,9 +1,8 @@
-"""What goes along with Keras' fit: a rate's cycle, a progress bar, reports."""
+"""What goes along with Keras' fit: a rate's cycle and a progress bar."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -57,16 +56,3 @@ class ProgressBar(keras.callbacks.Callback):
         self.ended += 1
         accuracy = 100 * (logs or {})["val_accuracy"]
         self.bar.set_postfix_str(f"epoch {self.ended}/{self.epochs}, validation {accuracy:.2f} %")
-
-
-class AfterEpoch(keras.callbacks.Callback):
-    """Shows the network to a function at each epoch's end."""
-
-    def __init__(self, look: Callable[[keras.Model], None]) -> None:
-        """Take the function."""
-        super().__init__()
-        self.look = look
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Show it."""
-        self.look(self.model)

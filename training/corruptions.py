@@ -15,7 +15,8 @@ from PIL import Image
 from scipy import ndimage
 
 from space.reader import Classifier
-from training.data import SIDE, Split
+from space.reader.preprocessing import SIDE
+from training.data import Split
 from training.intervals import mean_interval, wilson_interval
 from training.parallel import stack_rows
 from training.redraw import see_normalized

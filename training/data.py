@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from space.reader import EmptyDrawingError, UnreadableImageError, normalize, open_image
-from space.reader.preprocessing import sides
+from space.reader.preprocessing import SIDE, sides
 from training.config import MNIST, MNIST_REVISION
 from training.stage import StageError
 
@@ -26,7 +26,6 @@ VALIDATION_SIZE = 5_000
 SPLIT_SEED = 0
 DIGITS = tuple("0123456789")
 CLASSES = len(DIGITS)
-SIDE = 28
 
 # Of each array's bytes; the same for the Hub's dataset and for the four original files.
 MNIST_SHA256 = {

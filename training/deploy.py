@@ -26,6 +26,7 @@ WORKING = {"BUILDING", "RUNNING_BUILDING", "APP_STARTING", "RUNNING_APP_STARTING
 ASLEEP = {"SLEEPING", "STOPPED"}  # a visit wakes it
 LIMIT_SECONDS, POLL_SECONDS = 900.0, 0.5  # of building and starting
 LAST_LINES = 8
+MADE_BY = f"{PUBLISH_COMMAND}; or, where the release is out: python -m training released"
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def deploy(build: Path, id: str) -> None:
         DeployError: If it does not run in time.
         RefusedError: If the Hub refuses.
     """
-    release = read_json(build / "published.json", PUBLISH_COMMAND)
+    release = read_json(build / "published.json", MADE_BY)
     stage_space(build / "space", id, release)
     message = f"Serve {release['id']} {release['version']}"
     persist(partial(deploy_once, build / "space", id, message), id, "space")
@@ -76,18 +77,10 @@ def stage_space(folder: Path, id: str, release: dict[str, Any]) -> None:
         readme = place / "README.md"
         readme.write_text(readme.read_text("utf-8").replace("user/space", id), "utf-8")
         front_matter = (metadata_load(readme) or {}) | {
-            "sdk_version": pinned(place / "requirements.txt", "gradio"),
             "models": [release["id"]],
             "preload_from_hub": [f"{release['id']} {','.join(SERVED)} {release['commit']}"],
         }
         metadata_save(readme, front_matter)
-
-
-def pinned(requirements: Path, package: str) -> str:
-    """Return the version that a requirements file pins a package to."""
-    lines = requirements.read_text("utf-8").splitlines()
-    (version,) = (line.split("==")[1].split()[0] for line in lines if line.startswith(package))
-    return version
 
 
 def wait_until_it_runs(hub: HfApi, id: str, commit: str) -> None:

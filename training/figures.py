@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from space.reader import normalize
+from space.reader.preprocessing import SIDE
 from training import corruptions
 from training.charts import (
     ACCENT,
@@ -29,7 +30,7 @@ from training.charts import (
     draw_curves,
     draw_reliability,
 )
-from training.data import CLASSES, SIDE, Digits
+from training.data import CLASSES, Digits
 
 MISTAKES = 10
 STRIDE = SIDE + 3  # from one image of a sheet to the next, in their pixels

@@ -9,8 +9,9 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from training.data import CLASSES
+
 INPUT_SHAPE = (28, 28, 1)
-CLASSES = 10
 
 
 def build_model() -> keras.Model:

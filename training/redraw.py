@@ -18,7 +18,7 @@ from scipy.ndimage import distance_transform_edt, uniform_filter
 from skimage.morphology import skeletonize
 
 from space.reader import EmptyDrawingError, normalize
-from space.reader.preprocessing import box_of
+from space.reader.preprocessing import SIDE, box_of
 from training.parallel import stack_rows
 
 VERSION = 2  # of all below: another one makes other numbers
@@ -28,7 +28,6 @@ SIZE = (0.35, 0.80)  # of the canvas, the longer side of the pen's path
 PEN = (8, 28)  # pixels wide
 TILT = 8  # degrees to either side
 
-SIDE = 28
 FINER = 3  # a skeleton is found on a grid this much finer
 INK = 110  # of 255: brighter is ink
 WIDEST = 2.0  # half a pen's width at most, in pixels of 28

@@ -24,10 +24,10 @@ from training.augmentation import damage, distort, pen_ink, strengths
 from training.calibration import calibrate
 from training.callbacks import OneCycle, ProgressBar
 from training.config import Config
-from training.data import Digits, Split
+from training.data import CLASSES, Digits, Split
 from training.handwriting import ink_depths
 from training.intervals import spread
-from training.model import BUILDERS, CLASSES, INPUT_SHAPE
+from training.model import BUILDERS, INPUT_SHAPE
 from training.non_digits import outliers
 from training.normalization import with_fused_normalization
 from training.optimizer import ConvolutionMuon

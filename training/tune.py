@@ -174,7 +174,8 @@ def search(config: Config, batch: int) -> OptunaSearch:
 
 def try_settings(settings: dict[str, Any], config: Config, digits: Digits, redrawn: Split) -> None:
     """Train with some settings, and report after every epoch and in the end."""
-    from training.callbacks import AfterEpoch
+    from keras.callbacks import LambdaCallback
+
     from training.train import fit, validate
 
     chosen = {name: settings[name] for name in SPACE}
@@ -187,7 +188,8 @@ def try_settings(settings: dict[str, Any], config: Config, digits: Digits, redra
         own = {"curve": list(curve), "number": settings["number"], "settings": chosen}
         tune.report(found | own)
 
-    model, _ = fit(replace(config, **chosen), digits, [AfterEpoch(report)])
+    watcher: Any = LambdaCallback(on_epoch_end=lambda *_: report(watcher.model))
+    model, _ = fit(replace(config, **chosen), digits, [watcher])
     report(model)
 
 

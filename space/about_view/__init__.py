@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from pathlib import Path
 
 import gradio as gr
+from gradio_client.utils import encode_file_to_base64
 from huggingface_hub.constants import ENDPOINT
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -49,8 +49,7 @@ def picture(description: str, file: Path) -> str:
     """Return a picture that needs no further file, or its description where there is none."""
     if not file.is_file():
         return f"*{description}*"
-    data = base64.b64encode(file.read_bytes()).decode()
-    return f"![{description}](data:image/png;base64,{data})"
+    return f"![{description}]({encode_file_to_base64(file)})"
 
 
 def percent(share: float) -> str:
