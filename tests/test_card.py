@@ -123,6 +123,7 @@ def test_tables_of_the_card_are_whole(model_dir: Path) -> None:
         "dataset.sizes",
         "files",
         "git_commit",
+        "git_repository",
     ],
 )
 def test_a_missing_value_stops_rendering_with_its_name(copy: Path, path: str) -> None:
@@ -163,8 +164,9 @@ def test_the_cards_snippets_run_as_printed(model_dir: Path, tmp_path: Path, bloc
 
 
 def test_the_readmes_table_is_the_references() -> None:
-    readme = README.read_text("utf-8")
-    assert render_readme(json.loads(REFERENCE.read_text("utf-8")), readme) == readme
+    readme, reference = README.read_text("utf-8"), json.loads(REFERENCE.read_text("utf-8"))
+    assert render_readme(reference, readme) == readme
+    assert render_readme(reference, readme.replace("| `quick` | 1", "| `quick` | 2")) == readme
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -181,17 +183,6 @@ def test_the_table_in_contributing_is_that_of_the_costs() -> None:
         render_contributing(json.loads(COSTS.read_text("utf-8")), text.replace("| 2", "| 3"))
         == text
     )
-
-
-def test_one_altered_digit_in_the_readmes_table_is_seen() -> None:
-    readme = README.read_text("utf-8")
-    reference = json.loads(REFERENCE.read_text("utf-8"))
-    begin, end = readme.index("<!-- results -->"), readme.index("<!-- /results -->")
-    digits = [place for place in range(begin, end) if readme[place].isdigit()]
-    assert len(digits) > 20
-    for place in digits:
-        altered = readme[:place] + str(9 - int(readme[place])) + readme[place + 1 :]
-        assert render_readme(reference, altered) != altered
 
 
 def test_one_altered_digit_anywhere_in_the_card_is_seen_by_the_gate(copy: Path) -> None:
@@ -239,7 +230,7 @@ def test_scoring_the_shipped_files_again_gives_the_same_card(build: Path, tmp_pa
         for place in (build, tmp_path / "build")
     )
     assert check_card(tmp_path / "build" / "model", after).passed
-    for varying in ("created", "git_commit"):
+    for varying in ("created", "git_commit", "git_repository"):
         del before[varying], after[varying]
     assert not differences(after, before)
 

@@ -318,7 +318,7 @@ def test_without_a_release_one_line_says_what_to_do(folder: Path, tmp_path: Path
 def test_without_ray_one_line_says_how_to_get_it(
     folder: Path, model_dir: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(StageError, match="Ray is not installed.*requirements-cluster"):
+    with pytest.raises(StageError, match="Ray is not installed.*make .venv-cluster/installed"):
         classify(str(folder), str(tmp_path / "to"), Release(model_dir), "auto")
 
 

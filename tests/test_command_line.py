@@ -7,20 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, run_training
+from training.__main__ import parser
 
-COMMANDS = (
-    "train",
-    "tune",
-    "classify",
-    "evaluate",
-    "card",
-    "publish",
-    "deploy",
-    "verify",
-    "rehearse",
-    "rollback",
-    "releases",
-)
+COMMANDS = re.findall(r"^    (\w+) ", parser().format_help(), re.MULTILINE)
 SAYS = {
     "no such preset": (["train", "--preset", "slow"], "invalid choice: 'slow'.*quick"),
     "no preset in a file": (["train", "--preset", "{tmp}/a.json"], "a.json is no preset.*tune"),
@@ -84,9 +73,7 @@ def test_help_comes_at_once_and_shows_an_example(command: str) -> None:
     assert time.monotonic() - started < 5, "TensorFlow was imported"
 
 
-def test_every_command_is_listed_and_in_the_readme() -> None:
-    listed = run_training("--help").stdout
+def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    for command in COMMANDS:
-        assert re.search(rf"^    {command} ", listed, re.MULTILINE)
-        assert f"python -m training {command}" in readme
+    assert [name for name in COMMANDS if f"python -m training {name}" not in readme] == []
+    assert len(COMMANDS) > 10

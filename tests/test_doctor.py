@@ -39,8 +39,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             {"GITHUB_REPOSITORY": "you/digits"},
             0,
             [
-                "– Trusted Publisher: must be repository you/digits, branch main, workflow "
-                f"release.yml: {{}}/{MODEL}/settings\n",
+                "– Trusted Publisher: for releases by Actions it must be repository you/digits, "
+                f"branch main, workflow release.yml: {{}}/{MODEL}/settings\n",
                 f"{{}}/spaces/{SPACE}/settings\n",
             ],
         ),
@@ -134,7 +134,7 @@ def test_a_python_that_is_not_tested_is_named(monkeypatch: pytest.MonkeyPatch) -
     assert examine_python().good
     monkeypatch.setattr(platform, "python_version", lambda: "3.10.13")
     found = examine_python()
-    assert not found.good and found.said.startswith("3.10.13; 3.11, 3.12, 3.13 are tested: make")
+    assert not found.good and found.said.startswith("3.10.13; 3.11, 3.12, 3.13 are tested: rm -rf .venv")
 
 
 @pytest.mark.parametrize(

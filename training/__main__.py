@@ -81,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
         "--dataset",
         default=MNIST,
         metavar="ID",
-        help=f"Hub id or folder with columns image and label; default: {MNIST}",
+        help="Hub id, or folder with the splits train and test: columns image and label, or a "
+        f"folder of pictures for each digit; default: {MNIST}",
     )
     train.add_argument(
         "--from",
@@ -117,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     rollback.add_argument("version", metavar="VERSION", help="a release's tag, vYYYY.MM.DD.N")
     add_command(commands, "releases", run_releases, "list the releases with their numbers")
     add_command(
-        commands, "released", run_released, "is what is here released? then deploy can follow"
+        commands, "released", run_released, "find the release made from these sources, to deploy it"
     )
     add_command(commands, "summary", run_summary, "the numbers beside the published ones")
     add_command(commands, "doctor", run_doctor, "is everything there that a release needs?")
@@ -144,7 +145,8 @@ def add_address(command: Parser) -> None:
         "--address",
         default="",
         metavar="CLUSTER",
-        help="of a Ray cluster: auto for this machine's, local for one of this machine alone",
+        help="of a Ray cluster: auto for this machine's, host:port, or local for one of this "
+        "machine alone",
     )
 
 

@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "model_card.md"
 README = ROOT / "README.md"
 MNIST_FACTS = {
-    "dataset": MNIST,
     "licence": "CC BY-SA 3.0",
     "label_errors": 15,
     "test_images": 10_000,
@@ -128,10 +127,9 @@ def environment() -> jinja2.Environment:
     )
     jinja.filters |= {
         "percent": percent,
-        "thousands": thousands,
+        "thousands": "{:,}".format,
         "interval": interval,
-        "plain": plain,
-        "off_diagonal": off_diagonal,
+        "plain": "{:.4f}".format,
         "weakest": weakest,
         "weakest_part": weakest_part,
         "hardest": hardest,
@@ -151,16 +149,6 @@ def interval(bounds: tuple[float, float], digits: int = 2) -> str:
     return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f}\u00a0%"
 
 
-def plain(value: float) -> str:
-    """Print a score that is no share."""
-    return f"{value:.4f}"
-
-
-def off_diagonal(matrix: list[list[int]]) -> int:
-    """Count what a confusion matrix has off its diagonal."""
-    return sum(map(sum, matrix)) - sum(row[place] for place, row in enumerate(matrix))
-
-
 def weakest(shares: list[float]) -> str:
     """Name the digit with the least share."""
     return f"the {min(range(len(shares)), key=shares.__getitem__)}"
@@ -171,9 +159,9 @@ def weakest_part(parts: dict[str, Any]) -> str:
     return min(parts, key=lambda name: float(parts[name]["share"]))
 
 
-def hardest(kinds: dict[str, Any], count: int = 3) -> list[str]:
-    """Name the kinds of damage with the most errors."""
-    return sorted(kinds, key=lambda kind: -float(kinds[kind]["error"]))[:count]
+def hardest(kinds: dict[str, Any]) -> list[str]:
+    """Name the three kinds of damage with the most errors."""
+    return sorted(kinds, key=lambda kind: -float(kinds[kind]["error"]))[:3]
 
 
 def worse_than(found: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
@@ -183,11 +171,6 @@ def worse_than(found: dict[str, Any], baseline: dict[str, Any]) -> list[str]:
     """
     here, there = found["normalized"]["kinds"], baseline["raw"]["kinds"]
     return [kind for kind in here if here[kind]["error"] > there[kind]["interval"][1]]
-
-
-def thousands(count: int) -> str:
-    """Print a count with separators."""
-    return f"{count:,}"
 
 
 def of_seeds(values: list[float], form: Callable[[float], str]) -> str:
@@ -210,9 +193,8 @@ def render_readme(reference: dict[str, Any], readme: str) -> str:
         )
         seconds = of_seeds(result["seconds"], "{:.0f}".format)
         epochs = f"{result['epochs']} epoch{'s' * (result['epochs'] > 1)}"
-        about = f"{epochs} of the {result['network']} network"
-        parameters = thousands(result["parameters"])
-        rows.append(f"| `{preset}` | {about} | {parameters} | {accuracies} | {seconds} |")
+        about = f"{epochs} of the {result['network']} network | {result['parameters']:,}"
+        rows.append(f"| `{preset}` | {about} | {accuracies} | {seconds} |")
     rows.append(
         f"\nSeconds are those of training. Measured with `make reference` on "
         f"{reference['created'][:10]} ({reference['hardware']}), "

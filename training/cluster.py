@@ -40,7 +40,8 @@ def connected(address: str) -> Iterator[None]:
         import ray
     except ImportError as error:
         raise StageError(
-            "Ray is not installed: pip install -r requirements-cluster.txt. "
+            "Ray is not installed here: make .venv-cluster/installed, then "
+            ". .venv-cluster/bin/activate. "
             "Where --address is left out, classify and train do without it."
         ) from error
     environment = {"py_modules": [str(ROOT / name) for name in PACKAGES], "env_vars": ONE_PROCESSOR}

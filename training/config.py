@@ -12,6 +12,7 @@ from typing import Literal
 from training.stage import StageError
 
 REFERENCE = Path(__file__).parent / "reference.json"  # of the presets, by make reference
+EXAMPLES = {"HF_MODEL_ID": "your-name/handwritten-digits", "HF_SPACE_ID": "your-name/draw-a-digit"}
 MNIST = "ylecun/mnist"
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 MNIST_REVISION = "77f3279092a1c1579b2250db8eafed0ad422088c"
@@ -96,7 +97,8 @@ def repository(variable: str) -> str:
     id = os.environ.get(variable, "")
     if not REPOSITORY.fullmatch(id):
         raise StageError(
-            f"{variable} is {id!r}, not a repository. Set it: export {variable}=your-name/digits"
+            f"{variable} is {id!r}, not a repository. "
+            f"Set it: export {variable}={EXAMPLES[variable]}"
         )
     return id
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from training.card import ROOT
+from training.git import git_commit
 from training.local_hub.mnist import seed_mnist
 from training.local_hub.server import running_hub
-from training.metrics import git_commit, hardware
+from training.metrics import hardware
 from training.rehearsal import MODEL, SPACE
 from training.stage import write_json, write_text
 

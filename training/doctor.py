@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from huggingface_hub import HfApi, SpaceInfo, constants, get_token
 from huggingface_hub.errors import OIDCError, RepositoryNotFoundError
 
 from training.config import repository
+from training.git import github_repository
 from training.hub import Kind, explain, look_into
 from training.stage import StageError
 
@@ -27,6 +27,7 @@ HARDWARE = {
     "zero-a10g": "on ZeroGPU, which is free",
     "cpu-basic": "on CPU basic, which needs PRO",
 }
+FORK = "your-name/your-fork"  # where nothing says which one this is
 MARKS = {True: "✓", False: "✗", None: "–"}
 
 
@@ -70,7 +71,7 @@ def examine_python() -> Finding:
     version = platform.python_version()
     good = version.rpartition(".")[0] in VERSIONS
     advice = (
-        "" if good else f"; {', '.join(VERSIONS)} are tested: make clean, make PYTHON=python3.12"
+        "" if good else f"; {', '.join(VERSIONS)} are tested: rm -rf .venv, make PYTHON=python3.12"
     )
     return Finding("Python", good, version + advice)
 
@@ -155,23 +156,14 @@ def examine_space(info: SpaceInfo, page: str) -> Finding:
 def trusted_publisher(id: str, kind: Kind) -> Finding:
     """Say which claims must stand there: nobody but its owner can look."""
     page = f"{constants.ENDPOINT}/{'spaces/' if kind == 'space' else ''}{id}/settings"
-    claims = f"repository {github_repository()}, branch main, workflow release.yml"
-    return Finding("Trusted Publisher", None, f"must be {claims}: {page}")
-
-
-def github_repository() -> str:
-    """Return the fork's name, from the workflow or from Git."""
-    if name := os.environ.get("GITHUB_REPOSITORY"):
-        return name
-    command = ["git", "-C", str(ROOT), "remote", "get-url", "origin"]
-    remote = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(\.git)?$", remote)
-    return found[1] if found else "your-name/your-fork"
+    claims = f"repository {github_repository() or FORK}, branch main, workflow release.yml"
+    said = f"for releases by Actions it must be {claims}: {page}"
+    return Finding("Trusted Publisher", None, said)
 
 
 def where_variables_are() -> str:
     """Say where a workflow's variables are set."""
-    place = f"https://github.com/{github_repository()}/settings/variables/actions"
+    place = f"https://github.com/{github_repository() or FORK}/settings/variables/actions"
     return f"; for a workflow, set it at {place}"
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from training.config import REFERENCE
 from training.data import CLASSES, Digits
 from training.export import load_network, predict
 from training.figures import draw_figures
+from training.git import git_commit, github_repository
 from training.golden import record_golden
 from training.intervals import resampled_intervals, wilson_interval
 from training.redraw import see_redrawn
@@ -99,6 +99,7 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         "dataset": history["dataset"],
         "files": describe_files(folder),
         "git_commit": git_commit(),
+        "git_repository": github_repository(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "libraries": {name: library_version(name) for name in LIBRARIES},
         "python": platform.python_version(),
@@ -111,13 +112,13 @@ def score_redrawn(
     classifier: Classifier, seen: NDArray[np.uint8], labels: NDArray[np.uint8]
 ) -> dict[str, Any]:
     """Score digits drawn again on a canvas, at any place and size, with any pen."""
-    probabilities = predict(classifier, seen)
-    scores = score(probabilities, labels)
-    kept = ("n", "accuracy", "accuracy_interval", "confusion_matrix")
-    right = probabilities.argmax(1) == labels
+    right = predict(classifier, seen).argmax(1) == labels
+    whole = share(right)
     return {
         "version": redraw.VERSION,
-        **{name: scores[name] for name in kept},
+        "n": whole["n"],
+        "accuracy": whole["share"],
+        "accuracy_interval": whole["interval"],
         "by_digit": [share(right[labels == digit]) for digit in range(CLASSES)],
         "by": by_drawing(right),
     }
@@ -192,16 +193,6 @@ def hardware() -> str:
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor() or platform.machine()
     return f"{os.cpu_count()} cores, {processor}"
-
-
-def git_commit() -> str | None:
-    """Return the commit this runs from, marked where files differ from it; None outside git."""
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=-modified"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def library_version(name: str) -> str:

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from space.reader import FORMATS
 from training.config import REPOSITORY
-from training.data import load_splits
+from training.data import PROBE_SECONDS, load_splits
 from training.stage import StageError
 
 LARGEST_PART = 1_000  # images: half a second's work, the most that is lost with a process
@@ -171,7 +171,9 @@ def list_files(source: str) -> list[str]:
         is_glob = any(c in source for c in "*?[") and not system.exists(path)
         files = system.glob(path) if is_glob else system.find(path)
     except Exception as error:  # each storage has its own
-        raise SourceError(f"{source} cannot be listed ({error}). Check its address.") from error
+        raise SourceError(
+            f"{source} cannot be listed ({error}). Check its address, or install what that names."
+        ) from error
     local = isinstance(system, LocalFileSystem)
     shown = sorted(file for file in files if not is_hidden(file.rsplit("/", 1)[-1]))
     return shown if local else [system.unstrip_protocol(file) for file in shown]
@@ -216,7 +218,7 @@ def cut_hub_dataset(id: str) -> list[Part]:
     if not REPOSITORY.fullmatch(id):
         raise SourceError(f"There is no image at {id}. Pass a folder, a glob, parquet or a Hub id.")
     try:
-        return cut_dataset(id, HfApi().dataset_info(id).sha)
+        return cut_dataset(id, HfApi().dataset_info(id, timeout=PROBE_SECONDS).sha)
     except SourceError:
         raise
     except Exception as error:  # the loaders' errors share no class

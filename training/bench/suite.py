@@ -25,7 +25,8 @@ from training.bench.presets import (
 from training.bench.serving import measure_serving, print_serving
 from training.card import README, render_readme
 from training.config import REFERENCE
-from training.metrics import git_commit, hardware
+from training.git import git_commit
+from training.metrics import hardware
 from training.stage import write_json, write_text
 
 PLACE = Path("build") / "bench"  # a release of each preset and seed
