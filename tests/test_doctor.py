@@ -11,6 +11,7 @@ import pytest
 from huggingface_hub import HfApi, SpaceInfo
 
 from tests.conftest import run_training
+from tests.test_hub import refusal
 from training import doctor
 from training.local_hub.access import Token
 from training.local_hub.server import running_hub
@@ -27,6 +28,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         api.create_repo(MODEL)
         api.create_repo(SPACE, repo_type="space", space_sdk="gradio")
         api.create_repo("local/static", repo_type="space", space_sdk="static")
+        api.create_repo("local/other")
+        api.upload_file(path_or_fileobj=b"", path_in_repo="other.bin", repo_id="local/other")
         yield endpoint
 
 
@@ -74,6 +77,11 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             ["✗ Space: there is no {}/spaces/local/none", "/new-space\n"],
         ),
         ({"HF_SPACE_ID": "local/static"}, 1, ["✗ Space: its SDK is static, not Gradio: delete it"]),
+        (
+            {"HF_MODEL_ID": "local/other"},
+            1,
+            ["✗ Model: The model local/other holds something else"],
+        ),
         ({"HF_ENDPOINT": "http://127.0.0.1:9"}, 3, ["✗ Model: http://127.0.0.1:9 could not be"]),
         ({"HF_OIDC_RESOURCE": MODEL}, 0, [f"✓ Identity: this workflow may write {MODEL}\n"]),
         (
@@ -105,6 +113,20 @@ def test_what_is_missing_is_named(
         assert done.stderr.endswith(f"error: {wrong} of these must be mended before a release.\n")
 
 
+@pytest.mark.parametrize(("status", "good"), [(503, None), (429, None), (403, False)])
+def test_a_hub_that_is_busy_is_no_reason_to_mend_anything(
+    status: int, good: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise refusal(status)
+
+    monkeypatch.setenv("HF_TOKEN", "hf_local")
+    for question in ("repo_info", "whoami"):
+        monkeypatch.setattr(doctor.HfApi, question, refuse)
+    assert doctor.examine_repository(MODEL, "model").good is good
+    assert doctor.examine_identity().good is good
+
+
 def test_a_login_in_the_browser_has_no_token_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_oauth")
     user = {"name": "somebody", "auth": {"type": "oauth"}}
@@ -134,7 +156,9 @@ def test_a_python_that_is_not_tested_is_named(monkeypatch: pytest.MonkeyPatch) -
     assert examine_python().good
     monkeypatch.setattr(platform, "python_version", lambda: "3.10.13")
     found = examine_python()
-    assert not found.good and found.said.startswith("3.10.13; 3.11, 3.12, 3.13 are tested: rm -rf .venv")
+    assert not found.good and found.said.startswith(
+        "3.10.13; 3.11, 3.12, 3.13 are tested: rm -rf .venv"
+    )
 
 
 @pytest.mark.parametrize(

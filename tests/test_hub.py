@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import httpx2
 import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OIDCError
 
+from tests.conftest import ROOT
 from training import hub
-from training.hub import LONGEST_PAUSE, PAUSES, RefusedError, persist
+from training.hub import LONGEST_PAUSE, PAUSES, Kind, RefusedError, commit_folder, persist
+from training.local_hub.access import Token
+from training.local_hub.server import running_hub
+from training.stage import StageError
 
 ID = "someone/digits"
 
@@ -52,6 +62,7 @@ def failing(*errors: Exception) -> tuple[str, list[Exception]]:
         httpx2.ConnectError("no"),
         httpx2.RemoteProtocolError("dropped"),
         LocalEntryNotFoundError("a download's, for any of these"),
+        json.JSONDecodeError("a proxy's page in the place of an answer", "<h1>", 0),
     ],
     ids=repr,
 )
@@ -105,6 +116,42 @@ def test_what_will_not_pass_stops_at_once_and_says_what_to_do(
     with pytest.raises(RefusedError, match=rf"/someone/digits refused \(HTTP {status}\)\. {said}"):
         failing(refusal(status))
     assert pauses == []
+
+
+def test_what_the_hubs_library_refuses_is_one_sentence(pauses: list[float]) -> None:
+    with pytest.raises(RefusedError, match=r"someone/digits was not changed: Invalid .* - no sdk$"):
+        failing(ValueError("Invalid metadata in README.md.\n- no sdk"))
+    assert pauses == []
+
+
+@pytest.mark.parametrize("kind", ["model", "space"])
+def test_what_somebody_else_keeps_in_a_repository_is_not_deleted(
+    kind: Kind, tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / hub.OURS[kind]).write_text("{}")
+    with running_hub(tmp_path / "hub", tokens={"hf_local": Token("someone")}) as endpoint:
+        api = HfApi(endpoint=endpoint, token="hf_local")
+        sdk = "gradio" if kind == "space" else None
+        api.create_repo(ID, repo_type=kind, space_sdk=sdk)
+        for name in ("README.md", "app.py"):
+            api.upload_file(path_or_fileobj=b"", path_in_repo=name, repo_id=ID, repo_type=kind)
+        commit = partial(commit_folder, api, ID, kind, tmp_path / "new")
+        with pytest.raises(StageError, match=f"The {kind} {ID} holds something else, such as app"):
+            commit(api.repo_info(ID, repo_type=kind).sha, "A release")
+        assert "app.py" in api.list_repo_files(ID, repo_type=kind)
+        api.delete_file("app.py", ID, repo_type=kind)
+        for message in ("A release", "The next"):
+            commit(api.repo_info(ID, repo_type=kind).sha, message)
+        assert hub.OURS[kind] in api.list_repo_files(ID, repo_type=kind)
+
+
+def test_a_release_goes_the_way_that_is_tested() -> None:
+    code = "import training.__main__; from huggingface_hub import constants as hub; "
+    code += "print(hub.HF_HUB_DISABLE_XET)"
+    environment = {name: os.environ[name] for name in os.environ if name != "HF_HUB_DISABLE_XET"}
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, cwd=ROOT, env=environment, text=True) == "True\n"
 
 
 def test_a_workflow_without_an_identity_is_told_so(pauses: list[float]) -> None:

@@ -50,7 +50,6 @@ def main() -> None:
             "HF_ENDPOINT": endpoint,
             "HF_TOKEN": "hf_local",
             "HF_HOME": str(PLACE / "cache"),
-            "HF_HUB_DISABLE_XET": "1",
             "HF_MODEL_ID": MODEL,
             "HF_SPACE_ID": SPACE,
             "PIP_NO_CACHE_DIR": "1",

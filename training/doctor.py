@@ -16,7 +16,7 @@ from huggingface_hub.errors import OIDCError, RepositoryNotFoundError
 
 from training.config import repository
 from training.git import github_repository
-from training.hub import Kind, explain, look_into
+from training.hub import RETRIED, Kind, explain, look_into, require_ours
 from training.stage import StageError
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +28,7 @@ HARDWARE = {
     "cpu-basic": "on CPU basic, which needs PRO",
 }
 FORK = "your-name/your-fork"  # where nothing says which one this is
+BUSY = RETRIED - {0}  # an answer that may be another in a minute
 MARKS = {True: "✓", False: "✗", None: "–"}
 
 
@@ -116,7 +117,8 @@ def examine_identity() -> Finding:
         refused = f"the Hub refused HF_TOKEN (HTTP {status}). Make another: {settings}"
         if resource:
             refused = f"{resource} does not trust this workflow (HTTP {status}): see below"
-        return Finding("Identity", False, refused if status else unreachable(error))
+        said = refused if status else unreachable(error)
+        return Finding("Identity", None if status in BUSY else False, said)
     # A browser's login has no token by name, and may do what its user may.
     token_kind = (user.get("auth") or {}).get("accessToken") or {}
     if token_kind.get("role") == "read":
@@ -136,7 +138,12 @@ def examine_repository(id: str, kind: Kind) -> Finding:
     except (HTTPError, ConnectionError) as error:
         status, _ = look_into(error)
         said = explain(error, status, id, kind) if status else unreachable(error)
-        return Finding(kind.capitalize(), False, said)
+        return Finding(kind.capitalize(), None if status in BUSY else False, said)
+    try:
+        files = getattr(info, "siblings", None) or ()
+        require_ours([file.rfilename for file in files], id, kind)
+    except StageError as error:
+        return Finding(kind.capitalize(), False, str(error))
     if isinstance(info, SpaceInfo):
         return examine_space(info, page)
     return Finding("Model", True, page)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -30,9 +31,17 @@ from training.stage import StageError
 T = TypeVar("T")
 Kind = Literal["model", "space"]
 KEPT = frozenset({".gitattributes"})  # the Hub's own
+OURS = {"model": "metrics.json", "space": "release.json"}  # in all that a release has filled
 NEW_PAGE = {"model": "new", "space": "new-space"}
 ANSWER_SECONDS = 60.0  # for any answer, or the next part of it
 RETRIED = frozenset({0, 408, 429, 500, 502, 503, 504})  # 0: nothing answered
+UNANSWERED = (  # the last where a proxy answers in the Hub's place, in HTML
+    HTTPError,
+    LocalEntryNotFoundError,
+    ConnectionError,
+    TimeoutError,
+    JSONDecodeError,
+)
 PAUSES, LONGEST_PAUSE = (1.0, 2.0, 4.0, 8.0, 16.0), 300.0  # seconds; the latter if asked for
 
 log = logging.getLogger(__name__)
@@ -64,13 +73,18 @@ def commit_folder(hub: HfApi, id: str, kind: Kind, folder: Path, head: str, mess
 
     Returns:
         The new commit; `head` where nothing differs.
+
+    Raises:
+        StageError: If it holds what is not a release's.
     """
     files = {
         file.relative_to(folder).as_posix(): file
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not file.name.startswith(".")
     }
-    gone = set(hub.list_repo_files(id, revision=head, repo_type=kind)) - files.keys() - KEPT
+    there = hub.list_repo_files(id, revision=head, repo_type=kind)
+    require_ours(there, id, kind)
+    gone = set(there) - files.keys() - KEPT
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         *(CommitOperationAdd(path, str(file)) for path, file in files.items()),
         *(CommitOperationDelete(path) for path in sorted(gone)),
@@ -85,6 +99,20 @@ def commit_folder(hub: HfApi, id: str, kind: Kind, folder: Path, head: str, mess
         repo_type=kind,
     )
     return str(made.oid)
+
+
+def require_ours(names: Iterable[str], id: str, kind: Kind) -> None:
+    """See that a repository's files are a release's, or those of a new one: others would be lost.
+
+    Raises:
+        StageError: If there are others.
+    """
+    others = sorted(set(names) - KEPT - {"README.md"})
+    if others and OURS[kind] not in others:
+        raise StageError(
+            f"The {kind} {id} holds something else, such as {others[0]}, which would be deleted. "
+            f"Name another {kind}, or empty this one by hand."
+        )
 
 
 def fetch_folder(id: str, kind: Kind, commit: str, within: str = "") -> Path:
@@ -131,13 +159,15 @@ def persist(stage: Callable[[], T], id: str, kind: Kind = "model") -> T:
                 "HF_OIDC_RESOURCE is set, but nothing vouches for this workflow "
                 f"({error}). Give the job the permission id-token: write, or unset it."
             ) from error
-        except (HTTPError, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+        except UNANSWERED as error:
             status, asked = look_into(error)
             pause = next(pauses, None)
             if pause is None or status not in RETRIED:
                 raise RefusedError(explain(error, status, id, kind)) from error
             log.info("No answer from the Hub (%s): again in %.0f s", status or "none", pause)
             time.sleep(max(pause, min(asked, LONGEST_PAUSE)))
+        except ValueError as error:  # what the Hub's library refuses, as a README's metadata
+            raise RefusedError(f"{id} was not changed: {' '.join(str(error).split())}") from error
 
 
 def look_into(error: Exception) -> tuple[int, float]:

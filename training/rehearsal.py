@@ -57,7 +57,6 @@ def local_hub(build: Path) -> Iterator[None]:
             "HF_ENDPOINT": endpoint,
             "HF_TOKEN": "hf_local",
             "HF_HOME": str(folder.resolve() / "cache"),
-            "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
         seed_mnist(folder)
@@ -89,7 +88,7 @@ def release(build: Path) -> str:
 @contextlib.contextmanager
 def terminal_to_ourselves() -> Iterator[None]:
     """Let Ctrl-C reach this process alone: make would turn it into a failure."""
-    if not sys.stdin.isatty():
+    if not sys.stdin.isatty() or os.getpgrp() == os.getpid():  # or it is ours already
         yield
         return
     terminal, others = sys.stdin.fileno(), os.getpgrp()

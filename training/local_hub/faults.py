@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from starlette.datastructures import State
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -56,7 +56,10 @@ def with_faults(app: ASGIApp, state: State, stop: Callable[[], None]) -> ASGIApp
             await asyncio.sleep(faults.seconds)
             await app(scope, receive, send)
         elif faults.answer.isdigit():
-            answer = JSONResponse({"error": "A fault."}, int(faults.answer), {"Retry-After": "1"})
+            status, headers = int(faults.answer), {"Retry-After": "1"}
+            answer: Response = JSONResponse({"error": "A fault."}, status, headers)
+            if status == 503:  # comes from what stands before the Hub
+                answer = HTMLResponse("<h1>Service Unavailable</h1>", status, headers)
             await answer(scope, receive, send)
         else:
             if faults.answer == "kill":
