@@ -128,7 +128,8 @@ def test_nothing_is_written_from_another_branch(job: str) -> None:
 
 def test_releases_wait_for_each_other_and_are_never_cancelled() -> None:
     concurrency = read("release.yml")["concurrency"]
-    choices = "inputs.rollback != '' && 'rollback' || inputs.dry_run && github.run_id || 'release'"
+    nothing = "(inputs.dry_run || github.ref != 'refs/heads/main') && github.run_id"
+    choices = f"{nothing} || inputs.rollback && 'rollback' || 'release'"
     assert concurrency == {"group": f"${{{{ {choices} }}}}", "cancel-in-progress": False}
 
 
