@@ -25,7 +25,7 @@ SAYS = {
     "nothing scored": (["card", "--build", "{tmp}"], "not there.*python -m training evaluate"),
     "unwritable build folder": (
         ["train", "--preset", "quick", "--build", "/dev/null/build"],
-        "/dev/null/build/training cannot be written .*--build FOLDER",
+        "/dev/null/build cannot be written .*--build FOLDER",
     ),
     "nothing published": (["deploy", "--build", "{tmp}"], "HF_SPACE_ID is '', not a repository"),
     "unwritable rehearsal": (["rehearse", "--build", "/dev/null/build"], "cannot be written"),

@@ -12,15 +12,20 @@ import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from tests.conftest import ROOT, run_training
 from training.config import PRESETS
+from training.data import load_digits
 from training.local_hub.storage import Repository
-from training.prepare import is_exported, same_settings, trained_config
+from training.prepare import is_exported, load_trained_on, same_settings, trained_config
 from training.rehearsal import MODEL
+from training.stage import StageError, write_json
+
+OTHERS = r"holds other digits than those that .* Train it anew: .* --dataset /"
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +107,34 @@ def test_what_is_not_as_it_was_scored_is_scored_anew_without_training(
     assert done.returncode == 0, done.stderr
     assert "or the reader is not: anew" in done.stderr and "Training" not in done.stderr
     assert "of another" not in (folder / "model" / "preprocessing.py").read_text()
+
+
+def test_a_network_is_scored_on_the_digits_it_was_trained_with(
+    own_digits: Path, tmp_path: Path
+) -> None:
+    sizes = load_digits(str(own_digits)).sizes
+    history: Any = {"config": {"dataset": str(own_digits)}, "dataset": {"revision": None}}
+    for change, expected in (
+        (0, contextlib.nullcontext()),
+        (1, pytest.raises(StageError, match=OTHERS)),
+    ):
+        history["dataset"]["sizes"] = sizes | {"test": sizes["test"] - change}
+        write_json(tmp_path / "training" / "history.json", history)
+        with expected:
+            assert load_trained_on(tmp_path).sizes == sizes
+
+
+def test_a_terminal_that_is_ours_already_is_left_as_it_is() -> None:
+    code = (
+        "from training.rehearsal import terminal_to_ourselves as ours\nwith ours(): print('ours')"
+    )
+    pid, terminal = pty.fork()  # whose process leads a session, as a container's or ssh's does
+    if not pid:
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    said = os.read(terminal, 1000)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert said == b"ours\r\n"
 
 
 def test_ctrl_c_in_a_terminal_ends_the_page_and_is_a_success_for_make_too(

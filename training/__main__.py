@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from training.config import MNIST, PRESETS, TUNABLE, Config, load_preset, repository
-from training.stage import StageError
+from training.stage import StageError, writing
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's own chatter
 os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")  # evaluate's call home
@@ -194,11 +194,15 @@ def add_command(
 def run_train(options: argparse.Namespace) -> None:
     """Train and export."""
     from training.data import load_digits
+    from training.start import find_network
 
     config = replace(options.preset, seed=options.seed, dataset=options.dataset)
     if options.start:
+        find_network(options.start)
         config = config.going_on_from(options.start)
     digits = load_digits(config.dataset)
+    with writing(options.build):
+        options.build.mkdir(parents=True, exist_ok=True)
     from training.export import export
     from training.train import train
 
@@ -229,10 +233,9 @@ def run_prepare(options: argparse.Namespace) -> None:
 def run_evaluate(options: argparse.Namespace) -> None:
     """Score the export."""
     from training.card import headline
-    from training.data import load_digits
-    from training.prepare import trained_on
+    from training.prepare import load_trained_on
 
-    digits = load_digits(trained_on(options.build))
+    digits = load_trained_on(options.build)
     from training.metrics import evaluate_release
 
     print(headline(evaluate_release(options.build, digits)))

@@ -74,12 +74,18 @@ class Digits:
     revision: str | None
     origin: str
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Count the digits of each split."""
+        return {name: len(getattr(self, name).labels) for name in ("train", "validation", "test")}
 
-def load_digits(dataset: str = MNIST) -> Digits:
+
+def load_digits(dataset: str = MNIST, revision: str | None = None) -> Digits:
     """Load MNIST, or a user's own digits, and cut the validation split.
 
     Args:
         dataset: A Hub id or a local folder with splits train and test, columns image and label.
+        revision: The Hub's commit; the newest if None. MNIST's is always the same.
 
     Raises:
         DatasetError: If it cannot be had or is not of that schema.
@@ -87,7 +93,7 @@ def load_digits(dataset: str = MNIST) -> Digits:
     if dataset == MNIST:
         arrays, origin = load_mnist()
         return cut_validation(arrays, MNIST, MNIST_REVISION, origin)
-    arrays, revision = load_own(dataset)
+    arrays, revision = load_own(dataset, revision)
     if revision:
         return cut_validation(arrays, dataset, revision, "hub")
     return cut_validation(arrays, Path(dataset).resolve().name, None, "folder")
@@ -106,8 +112,11 @@ def load_mnist() -> tuple[dict[str, NDArray[np.uint8]], str]:
         # A Hub on this machine is the stand-in, which was given the offline copy.
         origin = "offline copy" if "//127.0.0.1" in constants.ENDPOINT else "hub"
         log.info("MNIST: %s at %.7s from %s", MNIST, MNIST_REVISION, constants.ENDPOINT)
-        arrays = load_hub_mnist()
-    else:
+        try:
+            arrays = load_hub_mnist()
+        except DatasetError as error:
+            reason = str(error)
+    if reason is not None:
         log.info("MNIST: the offline copy of %s, for the Hub does not answer (%s)", MNIST, reason)
         arrays, origin = load_embedded_mnist(), "offline copy"
     check_mnist(arrays)
@@ -145,7 +154,7 @@ def load_hub_mnist() -> dict[str, NDArray[np.uint8]]:
     try:
         splits = load_splits(MNIST, MNIST_REVISION)
     except Exception as error:  # the Hub's, the network's and the disk's errors share no class
-        raise DatasetError(f"{MNIST} could not be downloaded ({error}). Try again.") from error
+        raise DatasetError(f"no download: {first_line(error)}") from error
     return decode_splits(splits)
 
 
@@ -192,7 +201,7 @@ def check_mnist(arrays: dict[str, NDArray[np.uint8]]) -> None:
             )
 
 
-def load_own(dataset: str) -> tuple[dict[str, NDArray[np.uint8]], str | None]:
+def load_own(dataset: str, revision: str | None) -> tuple[dict[str, NDArray[np.uint8]], str | None]:
     """Load a user's digits from a local folder or a Hub dataset, brought to MNIST's form.
 
     Returns:
@@ -207,7 +216,9 @@ def load_own(dataset: str) -> tuple[dict[str, NDArray[np.uint8]], str | None]:
     if not local and (dataset.count("/") != 1 or Path(dataset).is_absolute()):
         raise DatasetError(f"{dataset} is neither a folder nor a Hub id like name/digits.")
     try:
-        revision = None if local else HfApi().dataset_info(dataset, timeout=PROBE_SECONDS).sha
+        if not local:
+            info = HfApi().dataset_info(dataset, revision=revision, timeout=PROBE_SECONDS)
+            revision = info.sha
         splits = load_splits(dataset, revision)
     except Exception as error:  # the loaders' errors share no class
         raise DatasetError(
@@ -266,7 +277,9 @@ def decode_labels(rows: Any, name: str) -> NDArray[np.uint8]:
     names = getattr(rows.features["label"], "names", None)  # a folder of class folders has them
     labels = np.empty(len(rows), np.uint8)
     for row, label in enumerate(rows["label"]):
-        digit = str(names[label] if names and label is not None else label)
+        if names and label is not None and label >= 0:  # -1 says that nobody has labelled it
+            label = names[label]
+        digit = str(label)
         if digit not in DIGITS:
             raise DatasetError(f"Row {row} of {name} has the label {digit!r}, not one of 0 to 9.")
         labels[row] = int(digit)
@@ -281,7 +294,7 @@ def decode_image(file: dict[str, Any]) -> NDArray[np.uint8]:
     image = open_image(file["bytes"] if file["bytes"] is not None else file["path"])
     if image.mode == "L" and image.size == (SIDE, SIDE):
         pixels = np.asarray(image)
-        if np.median(np.concatenate(sides(pixels))) < 128:
+        if np.median(np.concatenate(sides(pixels))) < 128 and pixels.any():
             return pixels
     return normalize(image).pixels
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.config import PRESETS, Config
-from training.stage import TRAIN_COMMAND, read_json
+from training.stage import TRAIN_COMMAND, StageError, read_json
+
+if TYPE_CHECKING:
+    from training.data import Digits
 
 # The stages are imported where they are needed: where all is done, TensorFlow is not loaded, and
 # the Hub's libraries, which read HF_ENDPOINT when first imported, may have to wait for a rehearsal.
@@ -46,7 +49,7 @@ def prepare(build: Path, preset: str | None = None) -> None:
 
     if stays:
         log.info("The model in %s is not as it was scored, or the reader is not: anew", build)
-        digits = load_digits(trained_on(build))
+        digits = load_trained_on(build)
     else:
         digits = load_digits(wanted.dataset)
         train(wanted, digits, build)
@@ -83,11 +86,20 @@ def is_exported(build: Path) -> bool:
     return bool(trained["curves"] == exported["curves"])
 
 
-def trained_on(build: Path) -> str:
-    """Return the dataset that the build folder's network was trained on: it is scored on the same.
+def load_trained_on(build: Path) -> Digits:
+    """Load the digits that the build folder's network was trained on: it is scored on the same.
 
     Raises:
-        StageError: If there is no network.
+        StageError: If there is no network, or these digits are others now.
     """
+    from training.data import load_digits
+
     history = read_json(build / "training" / "history.json", TRAIN_COMMAND)
-    return str(history["config"]["dataset"])
+    dataset, were = history["config"]["dataset"], history["dataset"]
+    digits = load_digits(dataset, were["revision"])
+    if digits.sizes != were["sizes"]:
+        raise StageError(
+            f"{dataset} holds other digits than those that the model was trained on. "
+            f"Train it anew: {TRAIN_COMMAND} --dataset {dataset}"
+        )
+    return digits

@@ -14,7 +14,6 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from numpy.typing import NDArray
 
 from training.config import REPOSITORY
-from training.export import load_network
 from training.stage import StageError
 
 FILE = "model.keras"
@@ -33,6 +32,8 @@ def load_start(release: str) -> list[NDArray[np.float32]]:
     Raises:
         StageError: If there is no such release, or it is damaged.
     """
+    from training.export import load_network  # which loads TensorFlow
+
     weights: list[NDArray[np.float32]] = load_network(find_network(release)).get_weights()
     return weights
 

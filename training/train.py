@@ -34,6 +34,8 @@ from training.optimizer import ConvolutionMuon
 from training.stage import StageError, fresh_folder, write_json
 from training.start import load_start
 
+FEWEST = {"train": 20, "test": 10}  # digits
+
 log = logging.getLogger(__name__)
 
 
@@ -58,9 +60,12 @@ def train(
         The trained network, not compiled: without an optimizer's state.
 
     Raises:
-        TrainingError: If the loss is no longer a number.
+        TrainingError: If there are too few digits, or the loss is no longer a number.
         StageError: If the build folder cannot be written.
     """
+    if any(digits.sizes[name] < least for name, least in FEWEST.items()):
+        wanted = " and ".join(f"{least} for {name}" for name, least in FEWEST.items())
+        raise TrainingError(f"{digits.dataset} has too few digits: at least {wanted} are needed.")
     with fresh_folder(build / "training") as folder:
         runs = [replace(config, seed=config.seed + more) for more in range(seeds)]
         found = cluster.spread(partial(fit_and_validate, digits), runs, address)
@@ -113,13 +118,12 @@ def fit(
     progress.bar.close()
     seconds = time.perf_counter() - started
     source = {"dataset": digits.dataset, "revision": digits.revision, "origin": digits.origin}
-    sizes = {name: len(getattr(digits, name).labels) for name in ("train", "validation", "test")}
     model = as_released(model, config)
     history = {
         "curves": curves,
         "temperature": calibrate(model, digits.validation),
         "seconds": seconds,
-        "dataset": source | {"sizes": sizes},
+        "dataset": source | {"sizes": digits.sizes},
     }
     return model, history
 
