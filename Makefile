@@ -16,7 +16,7 @@ demo: .venv/installed
 	@$(RUN) training rehearse $(if $(ONCE),--once)
 
 test: .venv/installed
-	$(RUN) pytest -n 2 --dist loadfile -m "not slow and not hub and not cluster"
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not hub and not cluster"
 
 test-slow: .venv/installed
 	$(RUN) pytest -m slow

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
+import huggingface_hub
 import numpy as np
 import pytest
 from huggingface_hub import HfApi, constants, set_client_factory
@@ -150,7 +152,7 @@ def rows(**columns: Any) -> datasets.Dataset:
     return datasets.Dataset.from_dict(columns)
 
 
-GOOD = {"image": [Image.new("L", (28, 28))], "label": [5]}
+GOOD = {"image": [Image.new("L", (28, 28), 40)], "label": [5]}
 BAD = {
     "no test split": ({"train": GOOD}, "split test is missing or empty; found: train"),
     "empty split": (
@@ -173,6 +175,10 @@ BAD = {
         {"train": GOOD, "test": {"image": GOOD["image"] * 2, "label": [1, None]}},
         "Row 1 of test has the label 'None'",
     ),
+    "blank": (
+        {"train": GOOD, "test": {"image": [Image.new("L", (28, 28))], "label": [1]}},
+        "image in row 0 of test is no digit: There is nothing to read",
+    ),
     "not an image": (
         {"train": {"image": [{"bytes": b"no image", "path": None}], "label": [1]}, "test": GOOD},
         "image in row 0 of train is no digit: This file cannot be read",
@@ -194,6 +200,36 @@ def test_bad_rows_are_named(splits: dict[str, Any], message: str) -> None:
         decode_splits({name: rows(**columns) for name, columns in splits.items()})
 
 
+def test_a_row_that_nobody_has_labelled_is_named() -> None:
+    names = datasets.ClassLabel(names=list("0123456789"))
+    features = datasets.Features(image=datasets.Image(), label=names)
+    columns = {"image": GOOD["image"] * 2, "label": [3, -1]}
+    unlabelled = datasets.Dataset.from_dict(columns, features)
+    with pytest.raises(DatasetError, match="Row 1 of train has the label '-1'"):
+        decode_splits({"train": unlabelled, "test": rows(**GOOD)})
+
+
+@pytest.mark.parametrize("revision", [None, "older"])
+def test_a_dataset_of_the_hub_is_loaded_at_the_commit_that_is_asked_for(
+    revision: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Api:
+        def dataset_info(self, _: str, revision: str | None, timeout: float) -> SimpleNamespace:
+            return SimpleNamespace(sha=revision or "newest")
+
+    some = rows(image=GOOD["image"] * 20, label=list(range(10)) * 2)
+    asked: list[str] = []
+
+    def load(_: str, revision: str) -> dict[str, datasets.Dataset]:
+        asked.append(revision)
+        return {"train": some, "test": some}
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(data, "load_splits", load)
+    digits = load_digits("someone/digits", revision)
+    assert asked == [digits.revision] == [revision or "newest"]
+
+
 @pytest.mark.parametrize("name", ["/nowhere/at/all", "digits", "a/b/c", ""])
 def test_a_dataset_that_is_neither_folder_nor_hub_id_is_refused(name: str) -> None:
     with pytest.raises(DatasetError, match="neither a folder nor a Hub id"):
@@ -209,6 +245,7 @@ def test_a_truncated_parquet_file_is_one_clear_error(tmp_path: Path, mnist: Arra
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow  # 70,000 PNG files are written and read
 def test_the_hub_and_the_offline_copy_end_in_the_same_arrays(mnist: Arrays, tmp_path: Path) -> None:
     seed_mnist(tmp_path / "hub", mnist)
     code = "from training.data import load_mnist; print(load_mnist()[1])"  # checks every sha256
@@ -237,6 +274,20 @@ def test_a_hub_on_this_machine_is_said_to_hold_the_offline_copy(
     assert load_mnist()[1] == origin
 
 
+def test_where_the_download_fails_the_offline_copy_serves(
+    mnist: Arrays, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> Arrays:
+        raise DatasetError("no download: HTTP 503")
+
+    monkeypatch.setattr(data, "probe_hub", lambda: None)
+    monkeypatch.setattr(data, "load_hub_mnist", fail)
+    monkeypatch.setattr(data, "load_embedded_mnist", lambda: mnist)
+    caplog.set_level("INFO", "training")
+    assert load_mnist()[1] == "offline copy"
+    assert "does not answer (no download: HTTP 503)" in caplog.text
+
+
 def test_a_hub_that_falls_silent_while_it_is_listed_is_not_waited_for_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -246,5 +297,5 @@ def test_a_hub_that_falls_silent_while_it_is_listed_is_not_waited_for_for_ever(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         api = HfApi(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setattr(datasets, "load_dataset", lambda id, **_: api.list_repo_files(id))
-        with pytest.raises(DatasetError, match=r"could not be downloaded \(timed out\)"):
+        with pytest.raises(DatasetError, match=r"no download: timed out"):
             load_hub_mnist()

@@ -13,7 +13,6 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.conftest import PARAMETERS
 from training.local_hub.access import Token
 from training.local_hub.server import running_hub
 
@@ -189,16 +188,6 @@ def test_the_hf_command_uploads(environment: dict[str, str], ask: Ask, tmp_path:
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert ask('answer = hub.list_repo_files("me/digits")') == [".gitattributes", "model.keras"]
-
-
-def test_a_keras_model_is_loaded_from_the_hub(ask: Ask, model_dir: Path) -> None:
-    loaded = ask(f"""
-hub.create_repo("me/digits")
-hub.upload_folder(repo_id="me/digits", folder_path={str(model_dir)!r})
-import keras
-answer = keras.saving.load_model("hf://me/digits").count_params()
-""")
-    assert loaded == PARAMETERS
 
 
 def test_a_large_upload_passes_through_little_memory(ask: Ask, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -31,6 +32,7 @@ from training.train import (
 )
 
 TINY = Config("tiny", epochs=1, batch_size=64)
+FIRST_SEED = 6  # of three; the second is the best, on most processors
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
@@ -41,7 +43,17 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
     assert (np.diff(rates[:25]) > 0).all() and (np.diff(rates[26:]) < 0).all()
 
 
-@pytest.mark.parametrize("call", [4, 7, 50])
+@pytest.fixture(scope="module")
+def several(
+    few_digits: Digits, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[keras.Model, Any]:
+    """The best of three networks, and its history."""
+    build = tmp_path_factory.mktemp("several")
+    model = train(replace(TINY, seed=FIRST_SEED), few_digits, build, seeds=3)
+    return model, read_json(build / "training" / "history.json", "")
+
+
+@pytest.mark.parametrize("call", [7, 50])
 @pytest.mark.filterwarnings("error:Your input ran out of data")
 def test_the_steps_of_every_pass_are_taken_in_whole_calls(few_digits: Digits, call: int) -> None:
     config = replace(TINY, epochs=3, steps_per_call=call)  # of 18 batches
@@ -51,17 +63,6 @@ def test_the_steps_of_every_pass_are_taken_in_whole_calls(few_digits: Digits, ca
     curves = learn(model, config, few_digits, [progress])
     assert int(model.optimizer.iterations) == progress.bar.n == progress.bar.total == 3 * steps
     assert len(curves["val_accuracy"]) == 3
-
-
-def test_the_graph_of_a_step_is_built_once(
-    few_digits: Digits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    built, step = [], keras.Model.train_step
-    monkeypatch.setattr(
-        keras.Model, "train_step", lambda *given: (built.append(1), step(*given))[1]
-    )
-    fit(TINY, few_digits)
-    assert len(built) == 1
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="TensorFlow has oneDNN for x86 alone")
@@ -76,26 +77,30 @@ def test_training_convolves_with_onednn_on_any_processor() -> None:
     assert "cpu,convolution" in done.stdout, done.stderr
 
 
-def test_the_same_seed_gives_the_same_weights(few_digits: Digits) -> None:
-    weights = [
-        np.concatenate(
-            [w.ravel() for w in fit(replace(TINY, seed=seed), few_digits)[0].get_weights()]
-        )
-        for seed in (0, 0, 1)
-    ]
-    assert (weights[0] == weights[1]).all()
-    assert (weights[0] != weights[2]).any()
+def test_the_same_seed_gives_the_same_weights_and_a_steps_graph_is_built_once(
+    several: tuple[keras.Model, Any], few_digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, step = [], keras.Model.train_step
+    monkeypatch.setattr(
+        keras.Model, "train_step", lambda *given: (built.append(1), step(*given))[1]
+    )
+    model, history = several
+    seed = history["config"]["seed"]
+    same, other = (fit(replace(TINY, seed=seed + more), few_digits)[0] for more in (0, 1))
+    assert len(built) == 2
+    pairs = zip(model.get_weights(), same.get_weights(), other.get_weights(), strict=True)
+    equal = [((kept == again).all(), (kept == another).all()) for kept, again, another in pairs]
+    assert all(again for again, _ in equal) and not all(another for _, another in equal)
 
 
 def test_of_several_seeds_that_which_reads_most_validation_digits_is_kept(
-    few_digits: Digits, tmp_path: Path
+    several: tuple[keras.Model, Any], few_digits: Digits
 ) -> None:
-    model = train(replace(TINY, epochs=2, seed=3), few_digits, tmp_path, seeds=3)
-    history = read_json(tmp_path / "training" / "history.json", "")
+    model, history = several
     seeds = history["seeds"]
     assert len(seeds["values"]) == 3
     assert validate(model, few_digits.validation)[0] == max(seeds["values"])
-    assert seeds["values"][history["config"]["seed"] - 3] == max(seeds["values"])
+    assert seeds["values"][history["config"]["seed"] - FIRST_SEED] == max(seeds["values"])
     assert seeds["mean"] == pytest.approx(np.mean(seeds["values"]))
     assert seeds["interval"][0] < seeds["mean"] < seeds["interval"][1]
 
@@ -138,6 +143,16 @@ def test_other_handwritings_come_in_when_the_configuration_says(few_digits: Digi
     ones = np.array([y.numpy()[:, 1].mean() for _, y in distorted_batches(split, config, 20)])
     assert ones[:10].mean() == pytest.approx(0.1)
     assert ones[10:].mean() == pytest.approx(0.6 + 0.4 * 0.1, abs=0.08)
+
+
+def test_too_few_digits_are_said_to_be_before_the_training(
+    few_digits: Digits, tmp_path: Path
+) -> None:
+    for few in (few_digits.train.some(19), few_digits.test.some(9)):
+        name = "train" if len(few.labels) == 19 else "test"
+        with pytest.raises(TrainingError, match="too few digits: at least 20 for train and 10 for"):
+            train(TINY, replace(few_digits, **{name: few}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_loss_that_is_no_number_ends_with_a_clear_error(
@@ -200,6 +215,6 @@ def test_training_shows_progress_with_the_time_left(build: Path) -> None:
 
 @pytest.mark.slow  # it is trained and exported
 def test_a_release_names_no_path_of_its_maker(own_digits: Path, tmp_path: Path) -> None:
-    start_training(own_digits, tmp_path).communicate(timeout=120)
+    start_training(own_digits, tmp_path).communicate(timeout=300)
     said = (tmp_path / "model" / "history.json").read_text()
     assert str(own_digits.parent) not in said
