@@ -23,6 +23,7 @@ from training import data, hub
 from training.data import (
     MNIST_SHA256,
     DatasetError,
+    DownloadError,
     Split,
     check_mnist,
     cut_validation,
@@ -278,14 +279,18 @@ def test_where_the_download_fails_the_offline_copy_serves(
     mnist: Arrays, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> Arrays:
-        raise DatasetError("no download: HTTP 503")
+        raise errors.pop()
+
+    errors = [DatasetError("The split test is missing"), DownloadError("no download: HTTP 503")]
 
     monkeypatch.setattr(data, "probe_hub", lambda: None)
     monkeypatch.setattr(data, "load_hub_mnist", fail)
     monkeypatch.setattr(data, "load_embedded_mnist", lambda: mnist)
     caplog.set_level("INFO", "training")
     assert load_mnist()[1] == "offline copy"
-    assert "does not answer (no download: HTTP 503)" in caplog.text
+    assert "gives none (no download: HTTP 503)" in caplog.text
+    with pytest.raises(DatasetError, match="The split test is missing"):
+        load_mnist()
 
 
 def test_a_hub_that_falls_silent_while_it_is_listed_is_not_waited_for_for_ever(

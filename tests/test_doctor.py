@@ -27,9 +27,10 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         api = HfApi(endpoint=endpoint, token="hf_local")
         api.create_repo(MODEL)
         api.create_repo(SPACE, repo_type="space", space_sdk="gradio")
-        api.create_repo("local/static", repo_type="space", space_sdk="static")
         api.create_repo("local/other")
-        api.upload_file(path_or_fileobj=b"", path_in_repo="other.bin", repo_id="local/other")
+        api.create_repo("local/static", repo_type="space", space_sdk="static")
+        for kind, id in (("space", "local/static"), ("model", "local/other")):
+            api.upload_file(path_or_fileobj=b"", path_in_repo="a.html", repo_id=id, repo_type=kind)
         yield endpoint
 
 
@@ -124,7 +125,9 @@ def test_a_hub_that_is_busy_is_no_reason_to_mend_anything(
     for question in ("repo_info", "whoami"):
         monkeypatch.setattr(doctor.HfApi, question, refuse)
     assert doctor.examine_repository(MODEL, "model").good is good
-    assert doctor.examine_identity().good is good
+    identity = doctor.examine_identity()
+    assert identity.good is good
+    assert ("Make another" in identity.said) is (good is False)
 
 
 def test_a_login_in_the_browser_has_no_token_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from space.reader import Classifier, Release
+from training import export as exporting
 from training.data import Digits
 from training.export import ExportError, check_agreement, export
 
@@ -61,21 +62,32 @@ def test_forms_that_disagree_are_refused() -> None:
         check_agreement("model.keras", right, right * np.nan)
 
 
+@pytest.mark.parametrize(
+    ("write", "named"),
+    [("export_litert", "model.keras"), ("save_unzipped", "config.json with model.weights.h5")],
+)
 def test_a_form_that_disagrees_stops_the_export_and_leaves_the_old_one(
-    build: Path, tmp_path: Path, few_digits: Digits, monkeypatch: pytest.MonkeyPatch
+    build: Path,
+    tmp_path: Path,
+    few_digits: Digits,
+    monkeypatch: pytest.MonkeyPatch,
+    write: str,
+    named: str,
 ) -> None:
     shutil.copytree(build / "training", tmp_path / "training")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.tflite").write_text("old")
 
-    def swapped(model: keras.Model, file: Path) -> None:
+    original = getattr(exporting, write)
+
+    def swapped(model: keras.Model, place: Path) -> None:
         last = model.layers[-1]
         last.set_weights([np.roll(weights, 1, axis=-1) for weights in last.get_weights()])
-        model.export(file, format="litert", verbose=False)
+        original(model, place)
         last.set_weights([np.roll(weights, -1, axis=-1) for weights in last.get_weights()])
 
-    monkeypatch.setattr("training.export.export_litert", swapped)
-    with pytest.raises(ExportError, match="disagree: 300 of 300 images"):
+    monkeypatch.setattr(exporting, write, swapped)
+    with pytest.raises(ExportError, match=f"{named} and .* disagree: 300 of 300 images"):
         export(tmp_path, few_digits.test.images)
     assert (tmp_path / "model" / "model.tflite").read_text() == "old"
     assert sorted(place.name for place in tmp_path.iterdir()) == ["model", "training"]

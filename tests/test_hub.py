@@ -118,14 +118,8 @@ def test_what_will_not_pass_stops_at_once_and_says_what_to_do(
     assert pauses == []
 
 
-def test_what_the_hubs_library_refuses_is_one_sentence(pauses: list[float]) -> None:
-    with pytest.raises(RefusedError, match=r"someone/digits was not changed: Invalid .* - no sdk$"):
-        failing(ValueError("Invalid metadata in README.md.\n- no sdk"))
-    assert pauses == []
-
-
 @pytest.mark.parametrize("kind", ["model", "space"])
-def test_what_somebody_else_keeps_in_a_repository_is_not_deleted(
+def test_a_repository_of_something_else_or_a_readme_with_a_mistake_is_not_committed(
     kind: Kind, tmp_path: Path
 ) -> None:
     (tmp_path / "new").mkdir()
@@ -141,6 +135,10 @@ def test_what_somebody_else_keeps_in_a_repository_is_not_deleted(
             commit(api.repo_info(ID, repo_type=kind).sha, "A release")
         assert "app.py" in api.list_repo_files(ID, repo_type=kind)
         api.delete_file("app.py", ID, repo_type=kind)
+        (tmp_path / "new" / "README.md").write_text("---\n[ :\n---\n")
+        with pytest.raises(RefusedError, match=f"{ID} was not changed: Invalid metadata in READ"):
+            commit(api.repo_info(ID, repo_type=kind).sha, "With a mistake")
+        (tmp_path / "new" / "README.md").unlink()
         for message in ("A release", "The next"):
             commit(api.repo_info(ID, repo_type=kind).sha, message)
         assert hub.OURS[kind] in api.list_repo_files(ID, repo_type=kind)

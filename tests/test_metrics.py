@@ -121,6 +121,16 @@ def test_a_release_is_whole_until_a_byte_of_it_changes(model_dir: Path, tmp_path
     assert not is_whole(folder)
 
 
+def test_a_release_that_lacks_what_the_card_says_now_is_not_whole(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["git_repository"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    assert not is_whole(folder)
+
+
 def test_a_release_beside_another_reference_is_not_whole(
     model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,13 +13,14 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests.conftest import ROOT
 from training.callbacks import OneCycle, ProgressBar
 from training.config import PRESETS, Config
-from training.data import Digits, Split
+from training.data import Digits, Split, cut_validation
 from training.model import build_baseline
-from training.stage import read_json
+from training.stage import StageError, read_json
 from training.train import (
     TrainingError,
     begin,
@@ -145,13 +146,23 @@ def test_other_handwritings_come_in_when_the_configuration_says(few_digits: Digi
     assert ones[10:].mean() == pytest.approx(0.6 + 0.4 * 0.1, abs=0.08)
 
 
-def test_too_few_digits_are_said_to_be_before_the_training(
-    few_digits: Digits, tmp_path: Path
+@pytest.mark.parametrize(("trained", "tested"), [(19, 10), (20, 9), (20, 10)])
+def test_too_few_digits_end_the_command_before_it_trains(
+    mnist: dict[str, NDArray[np.uint8]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: int,
+    tested: int,
 ) -> None:
-    for few in (few_digits.train.some(19), few_digits.test.some(9)):
-        name = "train" if len(few.labels) == 19 else "test"
-        with pytest.raises(TrainingError, match="too few digits: at least 20 for train and 10 for"):
-            train(TINY, replace(few_digits, **{name: few}), tmp_path)
+    def begun(*_: object) -> None:
+        raise StageError("It trains.")
+
+    monkeypatch.setattr("training.cluster.spread", begun)
+    few = {name: array[: trained if "train" in name else tested] for name, array in mnist.items()}
+    enough = trained == 20 and tested == 10
+    said = "It trains" if enough else "few has too few digits: at least 20 .* train and 10 in test"
+    with pytest.raises(StageError, match=said):
+        train(TINY, cut_validation(few, "few", None, "folder"), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -42,6 +42,10 @@ class DatasetError(StageError):
     """The dataset is not what it has to be; the message names the split and the row."""
 
 
+class DownloadError(DatasetError):
+    """MNIST did not come; the message says why."""
+
+
 class Split(NamedTuple):
     """Images (n, 28, 28) uint8, white on black, and their labels (n,) uint8, 0 to 9."""
 
@@ -114,10 +118,10 @@ def load_mnist() -> tuple[dict[str, NDArray[np.uint8]], str]:
         log.info("MNIST: %s at %.7s from %s", MNIST, MNIST_REVISION, constants.ENDPOINT)
         try:
             arrays = load_hub_mnist()
-        except DatasetError as error:
+        except DownloadError as error:
             reason = str(error)
     if reason is not None:
-        log.info("MNIST: the offline copy of %s, for the Hub does not answer (%s)", MNIST, reason)
+        log.info("MNIST: the offline copy of %s, for the Hub gives none (%s)", MNIST, reason)
         arrays, origin = load_embedded_mnist(), "offline copy"
     check_mnist(arrays)
     return arrays, origin
@@ -149,12 +153,13 @@ def load_hub_mnist() -> dict[str, NDArray[np.uint8]]:
     """Load MNIST at the pinned revision with the `datasets` library.
 
     Raises:
-        DatasetError: If the download fails.
+        DownloadError: If the download fails.
+        DatasetError: If what came is not of the schema.
     """
     try:
         splits = load_splits(MNIST, MNIST_REVISION)
     except Exception as error:  # the Hub's, the network's and the disk's errors share no class
-        raise DatasetError(f"no download: {first_line(error)}") from error
+        raise DownloadError(f"no download: {first_line(error)}") from error
     return decode_splits(splits)
 
 

@@ -62,7 +62,7 @@ def deploy_once(folder: Path, id: str, message: str) -> None:
 
 
 def stage_space(folder: Path, id: str, release: dict[str, Any]) -> None:
-    """Lay out what the Space will hold: `space/`, the release it serves, and the pins of both.
+    """Lay out what the Space will hold: `space/`, and the release it serves, pinned.
 
     Args:
         folder: What to write.

@@ -28,7 +28,7 @@ HARDWARE = {
     "cpu-basic": "on CPU basic, which needs PRO",
 }
 FORK = "your-name/your-fork"  # where nothing says which one this is
-BUSY = RETRIED - {0}  # an answer that may be another in a minute
+BUSY = RETRIED - {0}  # may pass in a minute
 MARKS = {True: "✓", False: "✗", None: "–"}
 
 
@@ -72,7 +72,9 @@ def examine_python() -> Finding:
     version = platform.python_version()
     good = version.rpartition(".")[0] in VERSIONS
     advice = (
-        "" if good else f"; {', '.join(VERSIONS)} are tested: rm -rf .venv, make PYTHON=python3.12"
+        ""
+        if good
+        else f"; {', '.join(VERSIONS)} are tested: rm -rf .venv && make PYTHON=python3.12"
     )
     return Finding("Python", good, version + advice)
 
@@ -114,11 +116,12 @@ def examine_identity() -> Finding:
         return Finding("Identity", False, said)
     except (HTTPError, ConnectionError) as error:
         status, _ = look_into(error)
+        if status in BUSY:
+            return Finding("Identity", None, f"the Hub is busy (HTTP {status}): run it again")
         refused = f"the Hub refused HF_TOKEN (HTTP {status}). Make another: {settings}"
         if resource:
             refused = f"{resource} does not trust this workflow (HTTP {status}): see below"
-        said = refused if status else unreachable(error)
-        return Finding("Identity", None if status in BUSY else False, said)
+        return Finding("Identity", False, refused if status else unreachable(error))
     # A browser's login has no token by name, and may do what its user may.
     token_kind = (user.get("auth") or {}).get("accessToken") or {}
     if token_kind.get("role") == "read":
@@ -139,6 +142,9 @@ def examine_repository(id: str, kind: Kind) -> Finding:
         status, _ = look_into(error)
         said = explain(error, status, id, kind) if status else unreachable(error)
         return Finding(kind.capitalize(), None if status in BUSY else False, said)
+    if isinstance(info, SpaceInfo) and info.sdk != "gradio":
+        said = f"its SDK is {info.sdk}, not Gradio: delete it at {page}/settings, make another at "
+        return Finding("Space", False, f"{said}{constants.ENDPOINT}/new-space")
     try:
         files = getattr(info, "siblings", None) or ()
         require_ours([file.rfilename for file in files], id, kind)
@@ -151,9 +157,6 @@ def examine_repository(id: str, kind: Kind) -> Finding:
 
 def examine_space(info: SpaceInfo, page: str) -> Finding:
     """Can it run the page?"""
-    if info.sdk != "gradio":
-        said = f"its SDK is {info.sdk}, not Gradio: delete it at {page}/settings, make another at "
-        return Finding("Space", False, f"{said}{constants.ENDPOINT}/new-space")
     runtime = info.runtime
     hardware = str((runtime and (runtime.requested_hardware or runtime.hardware)) or "")
     kind = HARDWARE.get(hardware, f"on {hardware}, which costs by the hour" if hardware else "")

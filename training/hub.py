@@ -76,6 +76,7 @@ def commit_folder(hub: HfApi, id: str, kind: Kind, folder: Path, head: str, mess
 
     Raises:
         StageError: If it holds what is not a release's.
+        RefusedError: If the Hub finds a mistake in the README's metadata.
     """
     files = {
         file.relative_to(folder).as_posix(): file
@@ -90,14 +91,19 @@ def commit_folder(hub: HfApi, id: str, kind: Kind, folder: Path, head: str, mess
         *(CommitOperationDelete(path) for path in sorted(gone)),
     ]
     title, _, description = message.partition("\n")
-    made = hub.create_commit(
-        id,
-        operations,
-        commit_message=title,
-        commit_description=description.strip(),
-        parent_commit=head,
-        repo_type=kind,
-    )
+    try:
+        made = hub.create_commit(
+            id,
+            operations,
+            commit_message=title,
+            commit_description=description.strip(),
+            parent_commit=head,
+            repo_type=kind,
+        )
+    except UNANSWERED:
+        raise
+    except ValueError as error:  # before anything is sent: as of a README's metadata
+        raise RefusedError(f"{id} was not changed: {' '.join(str(error).split())}") from error
     return str(made.oid)
 
 
@@ -166,8 +172,6 @@ def persist(stage: Callable[[], T], id: str, kind: Kind = "model") -> T:
                 raise RefusedError(explain(error, status, id, kind)) from error
             log.info("No answer from the Hub (%s): again in %.0f s", status or "none", pause)
             time.sleep(max(pause, min(asked, LONGEST_PAUSE)))
-        except ValueError as error:  # what the Hub's library refuses, as a README's metadata
-            raise RefusedError(f"{id} was not changed: {' '.join(str(error).split())}") from error
 
 
 def look_into(error: Exception) -> tuple[int, float]:

@@ -90,7 +90,7 @@ def load_trained_on(build: Path) -> Digits:
     """Load the digits that the build folder's network was trained on: it is scored on the same.
 
     Raises:
-        StageError: If there is no network, or these digits are others now.
+        StageError: If there is no network, or their number is another now.
     """
     from training.data import load_digits
 
@@ -99,7 +99,7 @@ def load_trained_on(build: Path) -> Digits:
     digits = load_digits(dataset, were["revision"])
     if digits.sizes != were["sizes"]:
         raise StageError(
-            f"{dataset} holds other digits than those that the model was trained on. "
+            f"{dataset} holds another number of digits than the model was trained with. "
             f"Train it anew: {TRAIN_COMMAND} --dataset {dataset}"
         )
     return digits

@@ -34,7 +34,7 @@ from training.optimizer import ConvolutionMuon
 from training.stage import StageError, fresh_folder, write_json
 from training.start import load_start
 
-FEWEST = {"train": 20, "test": 10}  # digits
+FEWEST_TRAIN, FEWEST_TEST = 20, 10  # digits
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +63,12 @@ def train(
         TrainingError: If there are too few digits, or the loss is no longer a number.
         StageError: If the build folder cannot be written.
     """
-    if any(digits.sizes[name] < least for name, least in FEWEST.items()):
-        wanted = " and ".join(f"{least} for {name}" for name, least in FEWEST.items())
-        raise TrainingError(f"{digits.dataset} has too few digits: at least {wanted} are needed.")
+    sizes = digits.sizes
+    if sizes["train"] + sizes["validation"] < FEWEST_TRAIN or sizes["test"] < FEWEST_TEST:
+        raise TrainingError(
+            f"{digits.dataset} has too few digits: at least {FEWEST_TRAIN} in the split train "
+            f"and {FEWEST_TEST} in test are needed."
+        )
     with fresh_folder(build / "training") as folder:
         runs = [replace(config, seed=config.seed + more) for more in range(seeds)]
         found = cluster.spread(partial(fit_and_validate, digits), runs, address)
