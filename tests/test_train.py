@@ -33,7 +33,7 @@ from training.train import (
 )
 
 TINY = Config("tiny", epochs=1, batch_size=64)
-FIRST_SEED = 6  # of three; the second is the best, on most processors
+FIRST_SEED = 6  # of three; the second is the best where this was written
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
@@ -54,7 +54,7 @@ def several(
     return model, read_json(build / "training" / "history.json", "")
 
 
-@pytest.mark.parametrize("call", [7, 50])
+@pytest.mark.parametrize("call", [4, 7, 50])
 @pytest.mark.filterwarnings("error:Your input ran out of data")
 def test_the_steps_of_every_pass_are_taken_in_whole_calls(few_digits: Digits, call: int) -> None:
     config = replace(TINY, epochs=3, steps_per_call=call)  # of 18 batches
