@@ -3,6 +3,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,16 +15,19 @@ from typing import Any
 
 import datasets
 import fsspec
+import huggingface_hub
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import HfApi
 from numpy.typing import NDArray
 from PIL import Image
 
 from space.reader import Classifier, Release, UnreadableImageError
 from tests.conftest import ROOT, run_training
+from training import sources
 from training.answers import answer, load, load_model
 from training.classify import classify
 from training.local_hub.mnist import seed_mnist
@@ -148,6 +152,17 @@ def test_a_dataset_of_the_hub_is_read_at_one_commit(
     assert done.returncode == 0, done.stderr
     keys = [row["key"] for row in rows_of(tmp_path / "to")]
     assert keys == [f"{split}#{row}" for split in ("test", "train") for row in range(60)]
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "PROBE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        api = HfApi(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(huggingface_hub, "HfApi", lambda: api)
+        with pytest.raises(StageError, match="nor a dataset that the Hub gives .*Timeout"):
+            cut("someone/digits")
 
 
 def test_answers_go_to_any_storage(folder: Path, model_dir: Path) -> None:
