@@ -7,21 +7,26 @@ that nobody can scale wrongly.
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers
+from numpy.typing import NDArray
 
 from training.data import CLASSES
+from training.posture import straighten, straightened
 
 INPUT_SHAPE = (28, 28, 1)
 
 
-def build_model() -> keras.Model:
+def build_model(straight: bool = False) -> keras.Model:
     """Build the network that is released: 145,434 parameters.
+
+    A slanted or narrow digit is made less so first, unless all are `straight`, as in training.
 
     Normalisation comes after the pooling, where there is a quarter of the pixels to normalise, and
     not at all at full size; the convolutions have no padding: a digit's margin is empty.
     """
     inputs = keras.Input(INPUT_SHAPE)
-    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Rescaling(1 / 255)(inputs if straight else straightened(inputs))
     x = layers.Conv2D(8, 3, activation="relu")(x)
     x = convolution(x, 16, pool=True)
     x = convolution(x, 48)
@@ -58,3 +63,24 @@ def build_baseline() -> keras.Model:
 
 
 BUILDERS = {"small": build_model, "baseline": build_baseline}
+
+
+def build_trained(network: str) -> keras.Model:
+    """Build a network without what it does to digits first: in training that is done once."""
+    return build_model(straight=True) if network == "small" else BUILDERS[network]()
+
+
+def prepared(
+    images: NDArray[np.uint8], network: str, ink: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]:
+    """Do to digits what a network does to them first, and add the channel.
+
+    Args:
+        images: (n, 28, 28).
+        network: Its name in `BUILDERS`.
+        ink: (n, 28, 28) of the digits, where the images show something else of them.
+
+    Returns:
+        (n, 28, 28, 1).
+    """
+    return (straighten(images, ink) if network == "small" else images)[..., np.newaxis]

@@ -27,7 +27,7 @@ from training.config import Config
 from training.data import CLASSES, Digits, Split
 from training.handwriting import ink_depths
 from training.intervals import spread
-from training.model import BUILDERS, INPUT_SHAPE
+from training.model import BUILDERS, INPUT_SHAPE, build_trained, prepared
 from training.non_digits import outliers
 from training.normalization import with_fused_normalization
 from training.optimizer import ConvolutionMuon
@@ -137,7 +137,7 @@ def begin(config: Config) -> keras.Model:
     Raises:
         TrainingError: If that release is another network.
     """
-    model = with_fused_normalization(BUILDERS[config.network]())
+    model = with_fused_normalization(build_trained(config.network))
     if config.start:
         try:
             model.set_weights(load_start(config.start))
@@ -162,7 +162,10 @@ def learn(
     curves: dict[str, list[float]] = model.fit(
         **training_input(digits.train, config, steps),
         epochs=config.epochs,
-        validation_data=(channel(digits.validation.images), one_hot(digits.validation.labels)),
+        validation_data=(
+            prepared(digits.validation.images, config.network),
+            one_hot(digits.validation.labels),
+        ),
         validation_batch_size=500,
         callbacks=[keras.callbacks.TerminateOnNaN(), *watchers],
         verbose=0,
@@ -202,7 +205,7 @@ def training_input(split: Split, config: Config, steps: int) -> dict[str, Any]:
         batches = distorted_batches(split, config, config.epochs * steps)
         return {"x": batches, "steps_per_epoch": steps, "shuffle": False}
     return {
-        "x": channel(split.images),
+        "x": prepared(split.images, config.network),
         "y": one_hot(split.labels),
         "batch_size": config.batch_size,
     }
@@ -216,7 +219,7 @@ def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Datas
     """
     count = round(config.non_digits * len(split.labels))
     unclear, undecided = outliers(split, count, config.seed)
-    images = tf.constant(channel(np.concatenate([split.images, unclear])))
+    images = tf.constant(prepared(np.concatenate([split.images, unclear]), config.network))
     targets = tf.constant(np.concatenate([one_hot(split.labels), undecided]))
     drawn_images, drawn_targets = handwritings(split, config)
     rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=config.seed)
@@ -253,7 +256,10 @@ def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.zeros((1, *INPUT_SHAPE), tf.uint8), tf.zeros((1, CLASSES))
     some = split.some(config.traced)
     depths = ink_depths(some, config.seed)
-    return tf.constant(channel(depths)), tf.constant(one_hot(some.labels))
+    unchanged = tf.zeros(len(depths))
+    ink = pen_ink(tf.constant(channel(depths), tf.float32), unchanged, tf.constant((0, 0)))
+    images = prepared(depths, config.network, ink.numpy()[..., 0])
+    return tf.constant(images), tf.constant(one_hot(some.labels))
 
 
 def as_released(model: keras.Model, config: Config) -> keras.Model:

@@ -16,7 +16,7 @@ from training.config import PRESETS, Config
 from training.data import Digits, load_digits
 from training.export import export, predict
 from training.metrics import evaluate_release
-from training.model import BUILDERS
+from training.model import BUILDERS, prepared
 from training.redraw import see_redrawn, see_resized
 from training.train import channel, compile_model, fit, one_hot, train
 
@@ -92,7 +92,8 @@ class Finish(keras.callbacks.Callback):
         """Look up the accuracy while the clock stands."""
         paused = time.perf_counter()
         test = self.digits.test
-        answers = self.model.predict(channel(test.images), batch_size=500, verbose=0).argmax(1)
+        images = prepared(test.images, self.model.name)
+        answers = self.model.predict(images, batch_size=500, verbose=0).argmax(1)
         if (answers == test.labels).mean() >= GOAL:
             self.seconds = paused - self.started
             self.model.stop_training = True

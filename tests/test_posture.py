@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from training.config import PRESETS
+from training.model import BUILDERS, build_trained, prepared
+from training.posture import EVEN, STEEPEST, UPRIGHT, moved, straighten, straightened, widened
+from training.train import as_released
+
+
+def shape_of(image: NDArray[np.uint8]) -> tuple[float, float]:
+    """Measure ink's slant, in columns a row, and its width, upright, in parts of its height."""
+    places = np.indices(image.shape).reshape(2, -1)
+    (yy, xy), (_, xx) = np.cov(places, aweights=image.ravel().astype(float))
+    return xy / yy, np.sqrt((xx - xy * xy / yy) / yy)
+
+
+def bar(slant: float = 0.0, width: float = 6.0) -> NDArray[np.uint8]:
+    """Draw a bar of so many pixels that leans so."""
+    rows, columns = np.mgrid[:28, :28]
+    away = np.abs(columns - 13.5 - slant * (rows - 13.5))
+    inside = (rows >= 4) & (rows < 24)
+    return (255 * np.clip(width / 2 + 0.5 - away, 0, 1) * inside).astype(np.uint8)
+
+
+def test_most_of_a_slant_is_taken() -> None:
+    bars = np.stack([bar(slant) for slant in np.linspace(-0.6, 0.6, 25)])
+    before, widths = np.transpose([shape_of(image) for image in bars])
+    after, wider = np.transpose([shape_of(image) for image in straighten(bars)])
+    assert after == pytest.approx((1 - UPRIGHT) * before * wider / widths, abs=0.03)
+
+
+def test_what_leans_more_than_any_digit_is_not_sheared_further() -> None:
+    rows = np.arange(28.0)[:, None] - 13.5
+    steep = np.where(np.abs(np.arange(28) - 13.5 - 1.2 * rows) < 2, 255, 0).astype(np.uint8)
+    slant, _ = shape_of(steep)
+    assert slant > STEEPEST
+    (straight,) = straighten(steep[np.newaxis])
+    assert shape_of(straight)[0] > slant - UPRIGHT * slant
+
+
+@pytest.mark.parametrize("width", [6.0, 8.0, 12.0, 16.0])
+def test_a_narrow_digit_is_widened_more(width: float) -> None:
+    before, after = (
+        shape_of(bar(width=width))[1],
+        shape_of(straighten(bar(width=width)[None])[0])[1],
+    )
+    assert after / before == pytest.approx(before**-EVEN, rel=0.07)
+
+
+def test_a_digits_middle_stays(mnist: dict[str, NDArray[np.uint8]]) -> None:
+    digits = mnist["train_images"][:500]
+    pairs = [images.astype(float) for images in (digits, straighten(digits))]
+    for axis in (1, 2):
+        before, after = (images.sum(axis) @ np.arange(28) / images.sum((1, 2)) for images in pairs)
+        assert np.abs(after - before).max() < 0.3
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_rows_move_and_widen_between_pixels(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (1, 28, 28)).astype(np.float32)
+    left, x = rng.uniform(-8, 7, (1, 28)).astype(np.float32), rng.uniform(-5, 5)
+    times, places = rng.uniform(0.6, 1.8), np.arange(28)
+    wider = 13.5 + x + (places - 13.5 - x) / times
+    padded, where = np.pad(image[0], ((0, 0), (20, 20))), np.arange(-20, 48)
+    expected = [
+        [np.interp(places + move, where, row) for row, move in zip(padded, left[0], strict=True)],
+        [np.interp(wider, where, row) for row in padded],
+    ]
+    assert np.array(moved(image, left))[0] == pytest.approx(np.array(expected[0]), abs=0.01)
+    found = widened(image, np.float32([[x]]), np.float32([[times]]))
+    assert np.array(found)[0] == pytest.approx(np.array(expected[1]), abs=0.01)
+
+
+@pytest.mark.parametrize("rows", [slice(0), slice(1), slice(27, 28), slice(2), slice(28)])
+def test_any_image_stays_an_image(rows: slice) -> None:
+    images = np.zeros((20, 28, 28, 1), np.float32)
+    images[:, rows] = np.random.default_rng(0).integers(0, 256, images[:, rows].shape)
+    straight = np.array(straightened(images))
+    assert straight.shape == images.shape
+    assert 0 <= straight.min() <= straight.max() <= 255
+
+
+def test_other_images_may_say_how_much() -> None:
+    images = np.stack([bar(0.4), bar(0.0)])
+    ink = np.stack([bar(0.0), bar(0.4)]).astype(np.float32)
+    slants = [shape_of(image)[0] for image in straighten(images, ink)]
+    assert slants[0] > 0.4
+    assert slants[1] < -0.2
+
+
+@pytest.mark.parametrize("network", BUILDERS)
+def test_a_release_does_to_digits_what_was_done_before_its_training(
+    network: str, mnist: dict[str, NDArray[np.uint8]]
+) -> None:
+    images = mnist["test_images"][:100]
+    trained = build_trained(network)
+    preset = {"small": "release"}.get(network, network)
+    released = as_released(trained, PRESETS[preset])
+    assert released.predict(images[..., np.newaxis], verbose=0) == pytest.approx(
+        trained.predict(prepared(images, network), verbose=0), abs=2e-3
+    ), "but for rounding to whole grey values"
+    assert (prepared(images, network)[..., 0] == images).all() == (network == "baseline")
