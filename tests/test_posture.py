@@ -1,13 +1,27 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from training.augmentation import EDGE
 from training.config import PRESETS
+from training.data import Split
+from training.handwriting import OUTLINE, UNIT, ink_depths
 from training.model import BUILDERS, build_trained, prepared
-from training.posture import EVEN, STEEPEST, UPRIGHT, moved, straighten, straightened, widened
-from training.train import as_released
+from training.posture import (
+    EVEN,
+    STEEPEST,
+    UPRIGHT,
+    WIDENING,
+    moved,
+    straighten,
+    straightened,
+    widened,
+)
+from training.train import as_released, distorted_batches, handwritings
 
 
 def shape_of(image: NDArray[np.uint8]) -> tuple[float, float]:
@@ -35,10 +49,9 @@ def test_most_of_a_slant_is_taken() -> None:
 def test_what_leans_more_than_any_digit_is_not_sheared_further() -> None:
     rows = np.arange(28.0)[:, None] - 13.5
     steep = np.where(np.abs(np.arange(28) - 13.5 - 1.2 * rows) < 2, 255, 0).astype(np.uint8)
-    slant, _ = shape_of(steep)
-    assert slant > STEEPEST
-    (straight,) = straighten(steep[np.newaxis])
-    assert shape_of(straight)[0] > slant - UPRIGHT * slant
+    (slant, width), (left, wider) = map(shape_of, (steep, straighten(steep[np.newaxis])[0]))
+    assert slant > 1.2 * STEEPEST
+    assert left == pytest.approx((slant - UPRIGHT * STEEPEST) * wider / width, rel=0.15)
 
 
 @pytest.mark.parametrize("width", [6.0, 8.0, 12.0, 16.0])
@@ -48,6 +61,14 @@ def test_a_narrow_digit_is_widened_more(width: float) -> None:
         shape_of(straighten(bar(width=width)[None])[0])[1],
     )
     assert after / before == pytest.approx(before**-EVEN, rel=0.07)
+
+
+def test_no_digit_is_made_much_wider_or_narrower() -> None:
+    stick, dash = bar(width=2.0), np.zeros((28, 28), np.uint8)
+    dash[13:15, 1:27] = 255
+    images = np.stack([stick, dash])
+    times = straighten(images).sum((1, 2)) / images.sum((1, 2))
+    assert times == pytest.approx(WIDENING[::-1], rel=0.05)
 
 
 def test_a_digits_middle_stays(mnist: dict[str, NDArray[np.uint8]]) -> None:
@@ -91,6 +112,25 @@ def test_other_images_may_say_how_much() -> None:
     slants = [shape_of(image)[0] for image in straighten(images, ink)]
     assert slants[0] > 0.4
     assert slants[1] < -0.2
+
+
+def test_training_sees_digits_as_the_network_makes_them() -> None:
+    bars = np.stack([bar(0.5)] * 256)
+    split, config = Split(bars, np.ones(256, np.uint8)), replace(PRESETS["quick"], handwriting=0.0)
+    config = replace(config, damaged=0.0, non_digits=0.0)
+    ((seen, _),) = distorted_batches(split, config, 1).take(1)
+    undistorted = (seen.numpy()[..., 0] == straighten(bars[:1])).all((1, 2))
+    assert 0.05 < undistorted.mean() < 0.3
+
+
+def test_other_hands_digits_are_made_so_by_their_ink(mnist: dict[str, NDArray[np.uint8]]) -> None:
+    split = Split(mnist["train_images"][:50], mnist["train_labels"][:50])
+    config = replace(PRESETS["release"], traced=50)
+    depths = ink_depths(split, config.seed)
+    ink = 255 * np.clip((depths.astype(np.float32) - OUTLINE) / UNIT / EDGE + 0.5, 0, 1)
+    drawn = handwritings(split, config)[0].numpy()[..., 0].astype(int)
+    assert np.abs(drawn - straighten(depths, ink)).max() <= 1
+    assert np.abs(drawn - straighten(depths)).max() > 20, "depths are no ink"
 
 
 @pytest.mark.parametrize("network", BUILDERS)

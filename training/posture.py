@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from space.reader.preprocessing import SIDE
 
-UPRIGHT = 0.6  # share of its slant that is taken from a digit; of all, a flagged one is a seven
+UPRIGHT = 0.6  # share of its slant that is taken from a digit
 STEEPEST = 0.8  # slant, in columns a row
 EVEN = 0.5  # share by which, in logarithms, its width comes nearer to its height
 WIDENING = (0.6, 1.8)  # times its width, at least and at most
@@ -26,7 +26,7 @@ FROM_MIDDLE = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 
 
 def straightened(images: Any, ink: Any = None) -> Any:
-    """Shear each digit towards upright and widen it if it is narrow; its middle stays where it is.
+    """Shear each digit towards upright, bring its width nearer to its height; its middle stays.
 
     Args:
         images: (n, 28, 28, 1), 0 to 255, white on black.
@@ -35,8 +35,8 @@ def straightened(images: Any, ink: Any = None) -> Any:
     Returns:
         The same as the images, float32.
 
-    Source: moment normalisation, Casey 1970, IBM Journal of Research and Development 14 (5);
-    with a share of it only, Liu et al. 2003, Pattern Recognition 36 (10).
+    Source: moment normalisation and aspect ratio mapping, of which this is a part: Liu et al. 2004,
+    https://doi.org/10.1016/S0031-3203(03)00224-3.
     """
     y, x, yy, xy, xx = moments(images if ink is None else ink)
     slant = UPRIGHT * ops.clip(xy / yy, -STEEPEST, STEEPEST)
