@@ -39,7 +39,7 @@ def test_no_digit_is_damaged_twice_in_one_way() -> None:
 def test_the_reader_sees_what_it_would_see_of_the_damaged_image(
     mnist: dict[str, NDArray[np.uint8]],
 ) -> None:
-    seen, raw = see_both(mnist["test_images"][3], "shift", 5, 3)
+    ((seen, raw),) = see_both(mnist["test_images"][3:4], ["shift"], [5], [3])
     assert (raw == corrupt(mnist["test_images"][3], "shift", 5, 3)).all()
     assert (seen == see_normalized(Image.fromarray(raw))).all()
     assert (seen != raw).any()
@@ -80,8 +80,7 @@ def test_normalising_mends_what_moves_and_fades(model_dir: object, few_digits: D
 def test_what_hides_the_paper_is_left_to_the_model(
     kind: str, mnist: dict[str, NDArray[np.uint8]]
 ) -> None:
-    rows = range(60)
-    pairs = [see_both(mnist["test_images"][row], kind, 5, row) for row in rows]
+    pairs = see_both(mnist["test_images"][:60], [kind] * 60, [5] * 60, range(60))
     assert np.mean([(seen == raw).all() for seen, raw in pairs]) > 0.8
 
 

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from training.augmentation import pen_ink
 from training.data import Digits, Split
 from training.handwriting import OUTLINE, STYLES, UNIT, dense, depths, ink_depths, write
-from training.redraw import see_redrawn, trace
+from training.redraw import see_redrawn
+from training.strokes import trace
 
 
 def test_handwritings_are_fixed_by_the_seed_and_differ_from_each_other(few_digits: Digits) -> None:
@@ -46,7 +47,7 @@ def test_the_ink_is_as_wide_and_as_dark_as_the_reader_leaves_it(few_digits: Digi
 def test_some_hands_are_steadier_than_others(mnist: dict[str, NDArray[np.uint8]]) -> None:
     rng, strokes = np.random.default_rng(0), trace(mnist["train_images"][0])
     starts, ends = strokes.edges.T
-    hands = [dense(strokes, rng)[: len(strokes.points)] for _ in range(20)]
+    hands = [path[: len(strokes.points)] for path in dense([strokes] * 20, [rng] * 20)]
     lengths = [np.hypot(*(hand[starts] - hand[ends]).T).sum() for hand in hands]
     assert max(lengths) > 1.01 * min(lengths), "what wavers is a longer way"
 
@@ -56,7 +57,7 @@ def test_a_style_changes_many_but_not_all(digit: int, mnist: dict[str, NDArray[n
     rng, changed = np.random.default_rng(0), 0
     images = mnist["train_images"][mnist["train_labels"] == digit][:100]
     for image in images:
-        path = dense(trace(image), rng)
+        (path,) = dense([trace(image)], [rng])
         changed += len(STYLES[digit](path, rng)) != len(path)
     assert 10 < changed < 90
 
@@ -67,6 +68,7 @@ def test_any_digit_can_be_written_by_any_hand(
     mnist: dict[str, NDArray[np.uint8]], label: int, seed: int, row: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    path = write(dense(trace(mnist["train_images"][row]), rng), label, rng)
+    (path,) = dense([trace(mnist["train_images"][row])], [rng])
+    path = write(path, label, rng)
     assert np.isfinite(path).all()
-    assert depths(path, label, rng).max() > OUTLINE + UNIT / 2
+    assert depths([path], [label], [rng]).max() > OUTLINE + UNIT / 2

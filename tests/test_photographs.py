@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from space.reader import Classifier, EmptyDrawingError, Release, normalize
 from tests.photographs import COUNT, SEED, SIDE, photograph
-from training.redraw import trace
+from training.strokes import trace
 
 LINE = np.array([[8.0, 4.0], [20.0, 4.0], [12.0, 24.0]]), np.array([[0, 1], [1, 2]])
 

@@ -6,14 +6,13 @@ from space.reader import normalize
 from training.redraw import (
     CANVAS,
     SIZE,
-    Strokes,
     draw,
     redraw,
     see_normalized,
     see_redrawn,
     see_resized,
-    trace,
 )
+from training.strokes import Strokes, trace
 
 
 def test_a_traced_path_runs_through_the_ink(mnist: dict[str, NDArray[np.uint8]]) -> None:

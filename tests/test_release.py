@@ -38,10 +38,10 @@ from training.local_hub.access import Token
 from training.local_hub.server import running_hub
 from training.local_hub.storage import Commit, Repository
 from training.publish import hash_sources, publish
-from training.redraw import trace
 from training.rollback import or_put_back, roll_back
 from training.stage import StageError, describe_files
 from training.start import find_network
+from training.strokes import trace
 from training.verify import (
     VerifyError,
     ask,

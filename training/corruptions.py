@@ -6,7 +6,7 @@ Gilmer 2019, https://arxiv.org/abs/1906.02337), whose images these are not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from space.reader import Classifier
 from space.reader.preprocessing import SIDE
 from training.data import Split
 from training.intervals import mean_interval, wilson_interval
-from training.parallel import stack_rows
+from training.parallel import stack_chunks
 from training.redraw import see_normalized
 
 VERSION = 1  # of all below: another one makes other numbers
@@ -168,7 +168,7 @@ def measure(classifier: Classifier, split: Split) -> dict[str, Any]:
     each = rows.shape[2]
     columns = [np.repeat(kinds.ravel(), each).tolist(), np.repeat(levels.ravel(), each).tolist()]
     flat = rows.reshape(-1)
-    seen = stack_rows(see_both, split.images[flat], *columns, flat.tolist())
+    seen = stack_chunks(see_both, split.images[flat], *columns, flat.tolist())
     found: dict[str, Any] = {"version": VERSION, "n": each}
     for name, images in (("normalized", seen[:, 0]), ("raw", seen[:, 1])):
         right = predict(classifier, images).argmax(1) == split.labels[flat]
@@ -185,10 +185,13 @@ def choose_rows(count: int) -> NDArray[np.int64]:
     return np.stack(chosen)
 
 
-def see_both(image: NDArray[np.uint8], kind: str, level: int, row: int) -> NDArray[np.uint8]:
-    """Damage one image; return it through the reader's eyes and as it is, (2, 28, 28)."""
-    damaged = corrupt(image, kind, level, row)
-    return np.stack([see_normalized(Image.fromarray(damaged)), damaged])
+def see_both(images: NDArray[np.uint8], *columns: Sequence[Any]) -> NDArray[np.uint8]:
+    """Damage some images; return each through the reader's eyes and as it is, (n, 2, 28, 28).
+
+    The columns are what else `corrupt` takes.
+    """
+    damaged = [corrupt(*one) for one in zip(images, *columns, strict=True)]
+    return np.stack([[see_normalized(Image.fromarray(image)), image] for image in damaged])
 
 
 def summarize(wrong: NDArray[np.bool_], rows: NDArray[np.int64]) -> dict[str, Any]:

@@ -7,26 +7,23 @@ deep in the ink each pixel lies: another pen is then a sum, cheap enough for eve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from space.reader.preprocessing import CENTRE, DIGIT_BOX, SIDE
 from training.data import Split
-from training.parallel import stack_rows
-from training.redraw import FINER, Strokes, smooth, trace
+from training.parallel import stack_chunks
+from training.strokes import FINER, Points, Strokes, join, smooth, squared_depths, trace_all
 
 UNIT = 60  # steps of depth per pixel
 OUTLINE = 128  # the depth at the ink's edge; 0 is farther outside than any pen reaches
 PEN_RADIUS = (0.75, 1.45)  # pixels, about what the reader leaves of any pen
 STEADY = (2, 16)  # rounds of smoothing
 CLOSED = 0.3  # share of paths whose narrow gaps run full, as with a bold pen
-REACH = 11  # of the finer pixels; farther from a path no pen leaves any depth
 GAP = (0.8, 2.2)  # pixels: half of the widest gap that does
-
-Points = NDArray[np.float64]
 
 
 def ink_depths(split: Split, seed: int) -> NDArray[np.uint8]:
@@ -39,24 +36,31 @@ def ink_depths(split: Split, seed: int) -> NDArray[np.uint8]:
     Returns:
         (n, 28, 28) depths in the ink: `OUTLINE`, and `UNIT` more for each pixel inwards.
     """
-    work = partial(rewrite, seed=seed)
-    return stack_rows(work, split.images, split.labels, range(len(split.labels)))
+    work = partial(rewrite, seed)
+    return stack_chunks(work, split.images, split.labels, range(len(split.labels)))
 
 
-def rewrite(image: NDArray[np.uint8], label: int, row: int, seed: int) -> NDArray[np.uint8]:
-    """Write one digit in another hand: (28, 28) depths."""
-    rng = np.random.default_rng([seed, row])
-    return depths(write(dense(trace(image), rng), label, rng), label, rng)
+def rewrite(
+    seed: int, images: NDArray[np.uint8], labels: NDArray[np.uint8], rows: Sequence[int]
+) -> NDArray[np.uint8]:
+    """Write some digits in other hands: (n, 28, 28) depths."""
+    rngs = [np.random.default_rng([seed, row]) for row in rows]
+    dense_paths = dense(trace_all(images), rngs)
+    hands = list(zip(dense_paths, labels, rngs, strict=True))
+    return depths([write(*hand) for hand in hands], labels, rngs)
 
 
-def dense(strokes: Strokes, rng: np.random.Generator) -> Points:
-    """Draw a path with a steady hand or less so; add each edge's middle, lest stretching open gaps.
+def dense(strokes: Sequence[Strokes], rngs: Sequence[np.random.Generator]) -> list[Points]:
+    """Draw paths with a steady hand or less so; add edges' middles, lest stretching open gaps.
 
     What always wavers is a traced digit: the network would learn it as a drawing's mark.
     """
-    points = smooth(strokes.points, strokes.edges, int(rng.integers(*STEADY)))
-    starts, ends = strokes.edges.T
-    return np.concatenate([points, (points[starts] + points[ends]) / 2])
+    points, edges = join(strokes)
+    counts = [len(path.points) for path in strokes]
+    rounds = np.repeat([int(rng.integers(*STEADY)) for rng in rngs], counts)
+    steady = np.split(smooth(points, edges, rounds), np.cumsum(counts)[:-1])
+    pairs = zip(steady, strokes, strict=True)
+    return [np.concatenate([path, path[edges].mean(1)]) for path, (_, edges) in pairs]
 
 
 def write(path: Points, label: int, rng: np.random.Generator) -> Points:
@@ -80,36 +84,56 @@ def stretch(path: Points, label: int, rng: np.random.Generator) -> Points:
     return stretched
 
 
-def depths(path: Points, label: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw a path with some pen and put the ink where the reader would: (28, 28) depths."""
-    radius = rng.uniform(*PEN_RADIUS)
+def depths(
+    paths: Sequence[Points], labels: NDArray[np.uint8], rngs: Sequence[np.random.Generator]
+) -> NDArray[np.uint8]:
+    """Draw paths with some pen and put the ink where the reader would: (n, 28, 28) depths."""
+    radii = np.array([rng.uniform(*PEN_RADIUS) for rng in rngs])
+    away = np.stack([sheet(*pair) for pair in zip(paths, radii, strict=True)])
+    gaps = np.array([choose_gap(*pair) for pair in zip(labels, rngs, strict=True)])
+    away[gaps > 0] = fill_gaps(away[gaps > 0], FINER * gaps[gaps > 0])
+    squared = squared_depths(away)
+    ink = squared < (FINER * radii[:, None, None]) ** 2
+    squared = squared[np.arange(len(ink))[:, None, None], *middles(ink)]
+    inwards = radii[:, None, None] - np.sqrt(squared, dtype=np.float64) / FINER
+    return np.clip(OUTLINE + UNIT * inwards, 0, 255).astype(np.uint8)
+
+
+def sheet(path: Points, radius: float) -> NDArray[np.bool_]:
+    """Scale a path so that its ink fills the box; mark (84, 84) where the finer paper is bare."""
     extent = max(float(np.ptp(path, axis=0).max()), 1.0)
     path = (path - path.min(0)) * (DIGIT_BOX - 2 * radius) / extent + radius
     columns, rows = np.clip(path * FINER, 0, SIDE * FINER - 1).astype(int).T
-    sheet = np.ones((SIDE * FINER,) * 2, bool)
-    sheet[rows, columns] = False
-    near = around(rows), around(columns)
-    away = sheet[near]
-    if label != 4 and rng.random() < CLOSED:  # a closed four is a nine
-        away = fill_gaps(away, FINER * rng.uniform(*GAP))
-    inwards = np.full(sheet.shape, -np.inf)
-    inwards[near] = radius - distance_transform_edt(away) / FINER
-    moves = [round(CENTRE - (rows.mean() + 0.5) / FINER) for rows in np.nonzero(inwards > 0)]
-    centred = np.roll(inwards, np.multiply(moves, FINER), (0, 1))
-    middles: Points = centred[FINER // 2 :: FINER, FINER // 2 :: FINER]
-    return np.clip(OUTLINE + UNIT * middles, 0, 255).astype(np.uint8)
+    bare = np.ones((SIDE * FINER,) * 2, bool)
+    bare[rows, columns] = False
+    return bare
 
 
-def around(places: NDArray[np.int64]) -> slice:
-    """Return the rows, or columns, in which a path at these can leave any depth."""
-    return slice(max(int(places.min()) - REACH, 0), int(places.max()) + REACH + 1)
+def choose_gap(label: int, rng: np.random.Generator) -> float:
+    """Choose half the width of gaps that run full, in pixels; mostly none, 0, does."""
+    closes = label != 4 and rng.random() < CLOSED  # a closed four is a nine
+    return rng.uniform(*GAP) if closes else 0.0
 
 
-def fill_gaps(away: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """Mark what stays away from a path once the gaps too narrow for a disc have run full."""
-    reached = distance_transform_edt(away) <= radius
-    farther: NDArray[np.bool_] = distance_transform_edt(reached) <= radius
+def fill_gaps(away: NDArray[np.bool_], radii: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Mark what stays away from paths once the gaps too narrow for a disc have run full."""
+    squares = (radii * radii)[:, None, None]
+    farther: NDArray[np.bool_] = squared_depths(squared_depths(away) <= squares) <= squares
     return farther
+
+
+def middles(ink: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find the rows and columns of the finer ink that lie in the pixels' middles, once centred.
+
+    Returns:
+        (n, 28, 1) and (n, 1, 28).
+    """
+    places, side = np.arange(SIDE * FINER), ink.shape[1]
+    mass = ink.sum((1, 2))
+    means = [(ink.sum(axis) @ places / mass + 0.5) / FINER for axis in (2, 1)]
+    moves = [FINER * np.round(CENTRE - mean).astype(int) for mean in means]
+    down, right = ((places[FINER // 2 :: FINER] - move[:, None]) % side for move in moves)
+    return down[:, :, None], right[:, None, :]
 
 
 def one(path: Points, rng: np.random.Generator) -> Points:

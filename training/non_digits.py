@@ -7,7 +7,7 @@ them; made from code, the DejaVu fonts that matplotlib ships, and MNIST digits s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from space.reader import EmptyDrawingError, normalize
 from training.data import CLASSES, Split
-from training.parallel import stack_rows
+from training.parallel import stack_chunks
 
 FEW = 2_000  # digits are enough to stand side by side
 DISTINCT = 2_500  # drawings to train on; where more are wanted, they come again
@@ -61,13 +61,15 @@ def draw_non_digits(digits: Split, count: int, seed: int) -> NDArray[np.uint8]:
     """
     if not count:
         return np.empty((0, *digits.images.shape[1:]), np.uint8)
-    return stack_rows(partial(draw_row, digits.some(FEW), seed), range(count))
+    return stack_chunks(partial(draw_rows, digits.some(FEW), seed), range(count))
 
 
-def draw_row(digits: Split, seed: int, row: int) -> NDArray[np.uint8]:
-    """Draw the non-digit that the seed has for a row; return (28, 28)."""
+def draw_rows(digits: Split, seed: int, rows: Sequence[int]) -> NDArray[np.uint8]:
+    """Draw the non-digits that the seed has for some rows; return (n, 28, 28)."""
     kinds = list(KINDS.values())
-    return draw_one(kinds[row % len(kinds)], digits, np.random.default_rng([seed, row]))
+    rngs = [np.random.default_rng([seed, row]) for row in rows]
+    pairs = zip(rows, rngs, strict=True)
+    return np.stack([draw_one(kinds[row % len(kinds)], digits, rng) for row, rng in pairs])
 
 
 def draw_one(

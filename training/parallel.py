@@ -11,21 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK = 250  # rows handed to a process at once
+CHUNK = 100  # rows that a process works on at once
+FEW = 3  # chunks
 # What the work needs is imported once, not by every process.
 PRELOADED = ["training.handwriting", "training.non_digits", "training.redraw"]
 
 
-def stack_rows(
+def stack_chunks(
     work: Callable[..., NDArray[np.uint8]], *columns: Sequence[Any] | NDArray[Any]
 ) -> NDArray[np.uint8]:
-    """Apply `work` to the rows of some columns and stack its arrays, in the rows' order.
+    """Apply `work` to the rows of some columns, chunk by chunk, and join its arrays in that order.
 
     Few rows are done here: to start processes takes a second.
     """
-    if len(columns[0]) < CHUNK:
-        return np.stack([work(*row) for row in zip(*columns, strict=True)])
+    starts = range(0, len(columns[0]), CHUNK)
+    chunks = ([column[start : start + CHUNK] for start in starts] for column in columns)
+    if len(starts) < FEW:
+        return np.concatenate(list(map(work, *chunks)))
     context = get_context("forkserver")  # a fork of a process that runs TensorFlow may hang
     context.set_forkserver_preload(PRELOADED)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        return np.stack(list(pool.map(work, *columns, chunksize=CHUNK)))
+        return np.concatenate(list(pool.map(work, *chunks)))

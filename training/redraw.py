@@ -7,33 +7,25 @@ test digits so drawn give "accuracy on redrawn digits"; the validation digits, t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy.ndimage import distance_transform_edt, uniform_filter
-from skimage.morphology import skeletonize
 
 from space.reader import EmptyDrawingError, normalize
-from space.reader.preprocessing import SIDE, box_of
-from training.parallel import stack_rows
+from space.reader.preprocessing import SIDE
+from training.parallel import stack_chunks
+from training.strokes import Strokes, trace, trace_all
 
-VERSION = 2  # of all below: another one makes other numbers
+VERSION = 2  # of all below and of the strokes: another one makes other numbers
 SEED = 28
 CANVAS = 280  # pixels, and the ranges of what is drawn on it, each uniform
 SIZE = (0.35, 0.80)  # of the canvas, the longer side of the pen's path
 PEN = (8, 28)  # pixels wide
 TILT = 8  # degrees to either side
-
-FINER = 3  # a skeleton is found on a grid this much finer
-INK = 110  # of 255: brighter is ink
-WIDEST = 2.0  # half a pen's width at most, in pixels of 28
-FILLED = 1.8  # half pens: ink deeper than this is a loop that ran full
-SMOOTHING = 4  # rounds in which a path's points move halfway to their neighbours' mean
-
 
 See = Callable[[Image.Image], NDArray[np.uint8]]
 
@@ -52,74 +44,6 @@ def see_resized(drawing: Image.Image) -> NDArray[np.uint8]:
     return 255 - small if np.median(small) > 127 else small
 
 
-class Strokes(NamedTuple):
-    """A pen's path: points (k, 2) float, x and y in pixels of 28, and edges (m, 2) of indices."""
-
-    points: NDArray[np.float64]
-    edges: NDArray[np.int64]
-
-
-def trace(image: NDArray[np.uint8]) -> Strokes:
-    """Find the pen's path on (28, 28) white on black: the skeleton of its ink, smoothed.
-
-    Source: Zhang and Suen 1984, as scikit-image's `skeletonize` has it.
-    """
-    finer = Image.fromarray(image).resize((SIDE * FINER,) * 2, Image.Resampling.BICUBIC)
-    grey = uniform_filter(np.asarray(finer, np.float32), 3)
-    ink = np.pad(grey >= min(INK, grey.max()), 1)
-    left, top, right, bottom = box_of(ink)
-    # Bare paper around the ink would double the time.
-    skeleton = thin(ink[top - 1 : bottom + 1, left - 1 : right + 1])
-    rows, columns = np.nonzero(skeleton)
-    points = np.array([columns + left, rows + top], np.float64).T - 1.5
-    edges = connect(skeleton, rows, columns)
-    return Strokes(smooth(points, edges) / FINER, edges)
-
-
-def thin(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Thin ink to lines, round the inside of what is too wide for one stroke of this pen.
-
-    A small loop often ran full: the skeleton of its blot would be a line, and the 6 a 1.
-    """
-    lines: NDArray[np.bool_] = skeletonize(ink)
-    depth = distance_transform_edt(ink)
-    pen = min(np.median(depth[lines]), WIDEST * FINER)
-    filled = depth > FILLED * pen
-    return skeletonize(ink & ~filled) if filled.any() else lines
-
-
-def connect(
-    skeleton: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Join neighbouring pixels; diagonally only where no straight way leads round the corner."""
-    index = np.full(skeleton.shape, -1)
-    index[rows, columns] = np.arange(len(rows))
-    left, right = index[rows, columns - 1], index[rows, columns + 1]
-    below = index[rows + 1, columns]
-    below_right = np.where((right < 0) & (below < 0), index[rows + 1, columns + 1], -1)
-    below_left = np.where((left < 0) & (below < 0), index[rows + 1, columns - 1], -1)
-    ends = np.concatenate([right, below, below_right, below_left])
-    starts = np.tile(np.arange(len(rows)), 4)
-    return np.stack([starts, ends], 1)[ends >= 0]
-
-
-def smooth(
-    points: NDArray[np.float64], edges: NDArray[np.int64], rounds: int = SMOOTHING
-) -> NDArray[np.float64]:
-    """Take the pixels' steps out of a path; its ends stay where they are."""
-    near, far = np.concatenate([edges, edges[:, ::-1]]).T
-    degree = np.bincount(near, minlength=len(points))
-    inner, neighbours = degree >= 2, np.maximum(degree, 1)
-    axes = list(points.T)
-    for _ in range(rounds):
-        totals = [np.bincount(near, axis[far], len(degree)) for axis in axes]
-        halfway = [
-            (axis + total / neighbours) / 2 for axis, total in zip(axes, totals, strict=True)
-        ]
-        axes = [np.where(inner, new, old) for new, old in zip(halfway, axes, strict=True)]
-    return np.stack(axes, 1)
-
-
 def see_redrawn(images: NDArray[np.uint8], see: See = see_normalized) -> NDArray[np.uint8]:
     """Draw every image anew and see it through the reader's eyes.
 
@@ -130,12 +54,15 @@ def see_redrawn(images: NDArray[np.uint8], see: See = see_normalized) -> NDArray
     Returns:
         (n, 28, 28), black where nothing was seen.
     """
-    return stack_rows(partial(see_one_redrawn, see), images, range(len(images)))
+    return stack_chunks(partial(see_chunk_redrawn, see), images, range(len(images)))
 
 
-def see_one_redrawn(see: See, image: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
-    """Draw one image anew, as the seed has it for this row, and see it."""
-    return see(redraw(image, row))
+def see_chunk_redrawn(
+    see: See, images: NDArray[np.uint8], rows: Sequence[int]
+) -> NDArray[np.uint8]:
+    """Draw some images anew, as the seed has it for their rows, and see them."""
+    traced = zip(trace_all(images), rows, strict=True)
+    return np.stack([see(draw(strokes, generator(row))) for strokes, row in traced])
 
 
 def redraw(image: NDArray[np.uint8], row: int) -> Image.Image:
