@@ -22,7 +22,7 @@ FINER = 3  # a skeleton is found on a grid this much finer
 INK = 110  # of 255: brighter is ink
 WIDEST = 2.0  # half a pen's width at most, in pixels of 28
 FILLED = 1.8  # half pens: ink deeper than this is a loop that ran full
-FARTHEST = 11  # of the finer pixels: beyond, distances are not told apart
+FARTHEST = 11  # of the finer pixels: no blot is told by more, and no pen leaves any depth beyond
 SMOOTHING = 4  # rounds in which a path's points move halfway to their neighbours' mean
 
 Points = NDArray[np.float64]
