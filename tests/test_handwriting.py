@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from training.augmentation import pen_ink
 from training.data import Digits, Split
-from training.handwriting import OUTLINE, STYLES, UNIT, dense, depths, ink_depths, write
+from training.handwriting import OUTLINE, STYLES, UNIT, dense, depths, ink_depths, rewrite, write
 from training.redraw import see_redrawn
 from training.strokes import trace
 
@@ -18,6 +18,14 @@ def test_handwritings_are_fixed_by_the_seed_and_differ_from_each_other(few_digit
     assert first.shape == (40, 28, 28)
     assert (first == again).all()
     assert (first != other).any((1, 2)).mean() > 0.95
+
+
+def test_digits_written_together_come_out_as_each_does_alone(few_digits: Digits) -> None:
+    images, labels = few_digits.train.images[:60], few_digits.train.labels[:60]
+    together = rewrite(0, images, labels, range(60))
+    for row in range(60):
+        one = slice(row, row + 1)
+        assert (rewrite(0, images[one], labels[one], [row])[0] == together[row]).all()
 
 
 def test_drawn_digits_lie_where_the_reader_puts_them(few_digits: Digits) -> None:
@@ -72,3 +80,13 @@ def test_any_digit_can_be_written_by_any_hand(
     path = write(path, label, rng)
     assert np.isfinite(path).all()
     assert depths([path], [label], [rng]).max() > OUTLINE + UNIT / 2
+
+
+@pytest.mark.parametrize(("label", "closed"), [(0, True), (4, False)])
+def test_narrow_gaps_run_full_now_and_then_but_not_a_fours(label: int, closed: bool) -> None:
+    height = np.linspace(0, 20, 60)
+    path = np.concatenate([np.stack([np.full(60, x), height], 1) for x in (0.0, 4.8)])
+    rngs = [np.random.default_rng(seed) for seed in range(400)]
+    ink = depths([path] * 400, [label] * 400, rngs)[:, 14] > OUTLINE
+    edges = (ink[:, 1:] != ink[:, :-1]).sum(1)
+    assert 0.005 < (edges == 2).mean() < 0.1 if closed else (edges == 4).all()

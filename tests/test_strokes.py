@@ -22,12 +22,20 @@ def test_digits_traced_together_have_the_strokes_that_each_has_alone(
 
 
 def test_strokes_come_apart_as_they_were_joined(mnist: dict[str, NDArray[np.uint8]]) -> None:
-    several = [
-        *trace_all(mnist["test_images"][:3]),
-        Strokes(np.ones((1, 2)), np.zeros((0, 2), int)),
-    ]
+    one, other = trace_all(mnist["test_images"][:2])
+    dot = Strokes(np.ones((1, 2)), np.zeros((0, 2), int))
+    several = [dot, one, dot, other, dot]
     apart = split(join(several), np.array([len(strokes.points) for strokes in several]))
-    assert len(apart) == 4 and all(map(same, several, apart))
+    assert len(apart) == 5 and all(map(same, several, apart))
+
+
+def test_a_loop_that_ran_full_is_traced_round() -> None:
+    rows, columns = np.indices((28, 28)) + 0.5
+    stem = (np.abs(columns - 14) < 1.6) & (rows > 4) & (rows < 16)
+    blot = np.hypot(rows - 18, columns - 14) < 5
+    points, edges = trace(255 * (stem | blot).astype(np.uint8))
+    assert np.hypot(*(points - [14, 18]).T).min() > 1, "nothing of the path is in its middle"
+    assert len(edges) >= len(points), "it comes back to itself"
 
 
 @settings(deadline=None, max_examples=50)

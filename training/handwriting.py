@@ -45,8 +45,7 @@ def rewrite(
 ) -> NDArray[np.uint8]:
     """Write some digits in other hands: (n, 28, 28) depths."""
     rngs = [np.random.default_rng([seed, row]) for row in rows]
-    dense_paths = dense(trace_all(images), rngs)
-    hands = list(zip(dense_paths, labels, rngs, strict=True))
+    hands = zip(dense(trace_all(images), rngs), labels, rngs, strict=True)
     return depths([write(*hand) for hand in hands], labels, rngs)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK = 100  # rows that a process works on at once
-FEW = 3  # chunks
+FEW = 3  # chunks; fewer are not worth starting processes
 # What the work needs is imported once, not by every process.
 PRELOADED = ["training.handwriting", "training.non_digits", "training.redraw"]
 

@@ -128,10 +128,10 @@ def connect(
 def join(strokes: Sequence[Strokes]) -> Strokes:
     """Make one of the strokes of several images, to work on them all at once."""
     counts = [len(points) for points, _ in strokes]
-    moved = zip(strokes, itertools.accumulate(counts, initial=0), strict=False)
+    places = zip(strokes, np.cumsum(counts) - counts, strict=True)
     return Strokes(
         np.concatenate([points for points, _ in strokes]),
-        np.concatenate([edges + before for (_, edges), before in moved]),
+        np.concatenate([edges + before for (_, edges), before in places]),
     )
 
 
