@@ -39,9 +39,9 @@ FIRST_SEED = 6  # of three; the second is the best where this was written
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
     rates = np.array([float(OneCycle(0.5, 100)(step)) for step in range(101)])
     assert rates[0] == pytest.approx(0, abs=1e-6)
-    assert rates[25] == rates.max() == pytest.approx(0.5)
+    assert rates[10] == rates.max() == pytest.approx(0.5)
     assert rates[100] == pytest.approx(0, abs=1e-6)
-    assert (np.diff(rates[:25]) > 0).all() and (np.diff(rates[26:]) < 0).all()
+    assert (np.diff(rates[:11]) > 0).all() and (np.diff(rates[10:]) < 0).all()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def several(
 def test_the_steps_of_every_pass_are_taken_in_whole_calls(few_digits: Digits, call: int) -> None:
     config = replace(TINY, epochs=3, steps_per_call=call)  # of 18 batches
     steps = steps_per_epoch(config, few_digits)
-    assert abs(steps - 18) <= call / 2
+    assert steps <= 18 < steps + call
     progress, model = ProgressBar(3, steps), begin(config)
     curves = learn(model, config, few_digits, [progress])
     assert int(model.optimizer.iterations) == progress.bar.n == progress.bar.total == 3 * steps

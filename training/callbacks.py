@@ -9,7 +9,7 @@ import keras
 from keras import ops
 from tqdm import tqdm
 
-WARM_UP = 0.25  # share of the steps in which the learning rate rises
+WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
 
 class OneCycle(keras.optimizers.schedules.LearningRateSchedule):

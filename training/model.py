@@ -20,7 +20,7 @@ INPUT_SHAPE = (28, 28, 1)
 def build_model(straight: bool = False) -> keras.Model:
     """Build the network that is released: 145,434 parameters.
 
-    A slanted or narrow digit is made less so first, unless all are `straight`, as in training.
+    A slanted, narrow or flat digit is made less so first, unless all are `straight` already.
 
     Normalisation comes after the pooling, where there is a quarter of the pixels to normalise, and
     not at all at full size; the convolutions have no padding: a digit's margin is empty.

@@ -1,4 +1,4 @@
-"""Slanted and narrow digits → less so: what the network does to a digit before it looks at it.
+"""Slanted, narrow or flat digits → less so: what the network does to a digit before it looks at it.
 
 Of the operations that Keras has itself, so that every form of the model holds them and none needs
 this file. They work on a network's symbolic tensors and on arrays alike.
@@ -6,6 +6,7 @@ this file. They work on a network's symbolic tensors and on arrays alike.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,16 @@ from space.reader.preprocessing import SIDE
 
 UPRIGHT = 0.6  # share of its slant that is taken from a digit
 STEEPEST = 0.8  # slant, in columns a row
-EVEN = 0.5  # share by which, in logarithms, its width comes nearer to its height
-WIDENING = (0.6, 1.8)  # times its width, at least and at most
+ROUNDER = 0.5  # share of the source's enlargement of the shorter side, in logarithms
+LARGEST = 1.8  # times the shorter side, at most
 STEPS = (8, 4, 2, 1)  # pixels; together the farthest that a row moves, but for one
 BATCH = 1_000  # images at once
+LEAST = 0.1  # square pixels, of a variance
 FROM_MIDDLE = np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2
 
 
 def straightened(images: Any, ink: Any = None) -> Any:
-    """Shear each digit towards upright, bring its width nearer to its height; its middle stays.
+    """Shear each digit towards upright and enlarge its shorter side; its middle stays.
 
     Args:
         images: (n, 28, 28, 1), 0 to 255, white on black.
@@ -38,11 +40,14 @@ def straightened(images: Any, ink: Any = None) -> Any:
     """
     y, x, yy, xy, xx = moments(images if ink is None else ink)
     slant = UPRIGHT * ops.clip(xy / yy, -STEEPEST, STEEPEST)
-    width = xx - 2 * slant * xy + slant * slant * yy
-    widening = ops.clip(ops.power(ops.maximum(width, 0.1) / yy, -EVEN / 2), *WIDENING)
+    width = ops.maximum(xx - 2 * slant * xy + slant * slant * yy, LEAST)
+    times, narrow = enlargement(width, yy), width < yy
+    across = stretch(x, ops.where(narrow, times, 1.0))
+    down = stretch(y, ops.where(narrow, 1.0, times))
     rows = ops.reshape(ops.cast(images, "float32"), (-1, SIDE, SIDE))
     rows = moved(rows, slant * ops.subtract(FROM_MIDDLE, y))
-    return ops.reshape(widened(rows, x, widening), (-1, SIDE, SIDE, 1))
+    rows = ops.matmul(ops.transpose(down, (0, 2, 1)), ops.matmul(rows, across))
+    return ops.expand_dims(rows, 3)
 
 
 def moments(images: Any) -> list[Any]:
@@ -57,7 +62,29 @@ def moments(images: Any) -> list[Any]:
     ink = ops.reshape(ops.cast(images, "float32"), (-1, SIDE * SIDE))
     mass = ops.sum(ink, 1, keepdims=True) + 1e-3  # or an empty image had no middle
     y, x, yy, xy, xx = ops.split(ops.matmul(ink, powers) / mass, 5, axis=1)
-    return [y, x, ops.maximum(yy - y * y, 0.1), xy - x * y, xx - x * x]
+    return [y, x, ops.maximum(yy - y * y, LEAST), xy - x * y, xx - x * x]
+
+
+def enlargement(width: Any, height: Any) -> Any:
+    """Say how many times larger the shorter side becomes, by the variances of both, each (n, 1)."""
+    ratio = ops.sqrt(ops.minimum(width, height) / ops.maximum(width, height))
+    mapped = ops.sqrt(ops.sin(math.pi / 2 * ratio))
+    return ops.minimum(ops.power(mapped / ratio, ROUNDER), LARGEST)
+
+
+def stretch(middle: Any, times: Any) -> Any:
+    """Weigh what each place of a line gives to each place of it, stretched about its middle.
+
+    Args:
+        middle: (n, 1), from the line's, in pixels: the place that stays.
+        times: (n, 1) longer.
+
+    Returns:
+        (n, 28, 28), from place, to place: weights that interpolate.
+    """
+    sources = middle + ops.subtract(FROM_MIDDLE, middle) / times
+    away = ops.subtract(FROM_MIDDLE[:, None], ops.expand_dims(sources, 1))
+    return ops.relu(1.0 - ops.abs(away))
 
 
 def moved(rows: Any, left: Any) -> Any:
@@ -79,13 +106,6 @@ def moved(rows: Any, left: Any) -> Any:
 def between(here: Any, there: Any, share: Any) -> Any:
     """Go a share (n, 28) of the way from each row of one image to that of another."""
     return here + ops.expand_dims(share, 2) * (there - here)
-
-
-def widened(rows: Any, x: Any, times: Any) -> Any:
-    """Widen images (n, 28, 28) about x so many times, each (n, 1), interpolating."""
-    sources = x + ops.subtract(FROM_MIDDLE, x) / times
-    away = ops.subtract(FROM_MIDDLE[:, None], ops.expand_dims(sources, 1))
-    return ops.matmul(rows, ops.relu(1.0 - ops.abs(away)))
 
 
 def straighten(

@@ -176,11 +176,11 @@ def learn(
 
 
 def steps_per_epoch(config: Config, digits: Digits) -> int:
-    """Count the batches of one pass, as near as whole calls of some steps come to it."""
+    """Count the batches of one pass, as many as make whole calls of some steps, or one call."""
     count = len(digits.train.labels)
     steps = math.ceil((count + round(config.non_digits * count)) / config.batch_size)
     call = min(config.steps_per_call, steps)
-    return round(steps / call) * call
+    return steps // call * call
 
 
 def compile_model(model: keras.Model, config: Config, steps: int) -> None:
