@@ -115,7 +115,7 @@ PRESETS = {
     ),
     "release": Config(
         "release",
-        epochs=13,
+        epochs=16,
         batch_size=256,
         learning_rate=0.045,
         traced=30_000,
