@@ -84,7 +84,8 @@ def test_many_digits_are_made_so_as_each_alone(mnist: dict[str, NDArray[np.uint8
 
 
 def test_a_digits_middle_stays(mnist: dict[str, NDArray[np.uint8]]) -> None:
-    digits = mnist["train_images"][:500]
+    off_middle = np.roll(np.stack([bar(width=8.0), bar(width=8.0).T]), (-3, 2), (1, 2))
+    digits = np.concatenate([mnist["train_images"][:500], off_middle])
     pairs = [images.astype(float) for images in (digits, straighten(digits))]
     for axis in (1, 2):
         before, after = (images.sum(axis) @ np.arange(28) / images.sum((1, 2)) for images in pairs)
@@ -106,7 +107,7 @@ def test_rows_move_and_stretch_between_pixels(seed: int) -> None:
     ]
     assert np.array(moved(image, left))[0] == pytest.approx(np.array(expected[0]), abs=0.01)
     found = image @ np.array(stretch(np.float32([[x]]), np.float32([[times]])))
-    assert found[0] == pytest.approx(np.array(expected[1]), abs=0.02)
+    assert found[0] == pytest.approx(np.array(expected[1]), abs=0.01)
 
 
 @pytest.mark.parametrize("rows", [slice(0), slice(1), slice(27, 28), slice(2), slice(28)])
