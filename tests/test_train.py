@@ -26,7 +26,9 @@ from training.train import (
     begin,
     distorted_batches,
     fit,
+    handwritings,
     learn,
+    one_hot,
     steps_per_epoch,
     train,
     validate,
@@ -144,6 +146,16 @@ def test_other_handwritings_come_in_when_the_configuration_says(few_digits: Digi
     ones = np.array([y.numpy()[:, 1].mean() for _, y in distorted_batches(split, config, 20)])
     assert ones[:10].mean() == pytest.approx(0.1)
     assert ones[10:].mean() == pytest.approx(0.6 + 0.4 * 0.1, abs=0.08)
+
+
+def test_targets_of_other_handwritings_are_spread_as_the_configuration_says(
+    few_digits: Digits,
+) -> None:
+    config = replace(TINY, handwriting=1.0, handwriting_smoothing=0.2, traced=64)
+    targets = handwritings(few_digits.train, config)[1].numpy()
+    labels = few_digits.train.some(64).labels
+    assert (targets.argmax(1) == labels).all()
+    assert targets == pytest.approx(0.8 * one_hot(labels) + 0.02)
 
 
 @pytest.mark.parametrize(("trained", "tested"), [(19, 10), (20, 9), (20, 10)])

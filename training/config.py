@@ -38,6 +38,7 @@ class Config:
         damaged: Share of each batch that stripes, a veil, noise or a wiped-out square is laid over.
         handwriting: Share of each batch that is digits in other handwritings, 0 to 1.
         handwriting_from: Share of the training, 0 to 1, that is over when these come in.
+        handwriting_smoothing: Share of their targets spread over all classes, besides, 0 to 1.
         non_digits: Drawings of no digit to train on, as a share of the digits.
         traced: How many training digits these are made from; all, if there are fewer.
         seed: Fixes the weights, the order and the distortions.
@@ -59,6 +60,7 @@ class Config:
     damaged: float = 0.0
     handwriting: float = 0.0
     handwriting_from: float = 0.0
+    handwriting_smoothing: float = 0.0
     traced: int = 60_000
     non_digits: float = 0.0
     seed: int = 0
@@ -109,7 +111,7 @@ PRESETS = {
         epochs=1,
         steps_per_call=180,  # rounds MNIST's 508 steps down to 360
         traced=3_000,
-        handwriting=0.25,
+        handwriting=0.2,
         non_digits=0.18,
         damaged=3 / 128,
     ),
@@ -121,6 +123,7 @@ PRESETS = {
         traced=30_000,
         handwriting=0.2,
         handwriting_from=0.7,
+        handwriting_smoothing=0.1,
         non_digits=0.05,
         damaged=3 / 128,
     ),

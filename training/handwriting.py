@@ -139,7 +139,7 @@ def one(path: Points, rng: np.random.Generator) -> Points:
     """Give a one a flag, often, and a foot, sometimes."""
     low, high = path.min(0), path.max(0)
     width, height = high - low
-    if width > 0.9 * height or rng.random() < 0.25:
+    if width > 0.9 * height or rng.random() < 0.15:
         return path
     top, bottom = path[path[:, 1].argmin()], path[path[:, 1].argmax()]
     stem = np.arctan2(*(bottom - top))  # from straight down, to the right
@@ -151,8 +151,8 @@ def one(path: Points, rng: np.random.Generator) -> Points:
         parts.append(curve(top, (top + end) / 2 + bulge, end))
     elif kind < 0.9:
         # or it is a 7
-        angle = max(min(stem, 0.3) - rng.uniform(0.15, 0.95), -rng.uniform(0.85, 1.25))
-        end = top + rng.uniform(0.18, 0.75) * height * np.array([np.sin(angle), np.cos(angle)])
+        angle = max(min(stem, 0.3) - rng.uniform(0.15, 0.95), -rng.uniform(0.9, 1.3))
+        end = top + rng.uniform(0.35, 0.9) * height * np.array([np.sin(angle), np.cos(angle)])
         parts.append(curve(top, (top + end) / 2 + rng.normal(0, 0.02 * height, 2), end))
     if rng.random() < 0.2:
         parts.append(bar(bottom, rng.uniform(1.5, 6, 2), rng.uniform(-0.2, 0.2)))
@@ -160,11 +160,13 @@ def one(path: Points, rng: np.random.Generator) -> Points:
 
 
 def seven(path: Points, rng: np.random.Generator) -> Points:
-    """Give a seven a bar through its stem."""
+    """Give a seven a bar through its stem, and sometimes a hook where the pen sets off."""
     if rng.random() < 0.4:
+        path = hook(path, rng)
+    if rng.random() < 0.2:
         return path
     low, height = path[:, 1].min(), np.ptp(path[:, 1])
-    level = low + rng.uniform(0.4, 0.8) * height
+    level = low + rng.uniform(0.4, 0.85) * height
     stem = path[np.abs(path[:, 1] - level).argmin()]
     left, right = rng.uniform(1.5, (6, 8.5))
     slope = rng.uniform(-0.4, 0.3)
@@ -198,8 +200,11 @@ def five(path: Points, rng: np.random.Generator) -> Points:
 
 def three(path: Points, rng: np.random.Generator) -> Points:
     """Give a three a hook where the pen sets off."""
-    if rng.random() < 0.7:
-        return path
+    return hook(path, rng) if rng.random() < 0.3 else path
+
+
+def hook(path: Points, rng: np.random.Generator) -> Points:
+    """Add a hook at the upper left, where the pen sets off."""
     height = np.ptp(path[:, 1])
     upper = path[path[:, 1] < path[:, 1].min() + 0.35 * height]
     start = upper[upper[:, 0].argmin()]

@@ -259,7 +259,9 @@ def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
     unchanged = tf.zeros(len(depths))
     ink = pen_ink(tf.constant(channel(depths), tf.float32), unchanged, tf.constant((0, 0)))
     images = prepared(depths, config.network, ink.numpy()[..., 0])
-    return tf.constant(images), tf.constant(one_hot(some.labels))
+    spread_out = config.handwriting_smoothing
+    targets = (1 - spread_out) * one_hot(some.labels) + spread_out / CLASSES
+    return tf.constant(images), tf.constant(targets)
 
 
 def as_released(model: keras.Model, config: Config) -> keras.Model:
