@@ -7,7 +7,17 @@ from numpy.typing import NDArray
 
 from training.augmentation import pen_ink
 from training.data import Digits, Split
-from training.handwriting import OUTLINE, STYLES, UNIT, dense, depths, ink_depths, rewrite, write
+from training.handwriting import (
+    OUTLINE,
+    STYLES,
+    UNIT,
+    curve,
+    dense,
+    depths,
+    ink_depths,
+    rewrite,
+    write,
+)
 from training.redraw import see_redrawn
 from training.strokes import trace
 
@@ -68,6 +78,24 @@ def test_a_style_changes_many_but_not_all(digit: int, mnist: dict[str, NDArray[n
         (path,) = dense([trace(image)], [rng])
         changed += len(STYLES[digit](path, rng)) != len(path)
     assert 10 < changed < 90
+
+
+def test_sevens_have_bars_and_hooks_and_ones_flags_as_long_as_roofs(
+    mnist: dict[str, NDArray[np.uint8]],
+) -> None:
+    rng, strokes, flags = np.random.default_rng(0), set(), []
+    for digit in (1, 7):
+        for image in mnist["train_images"][mnist["train_labels"] == digit][:100]:
+            (path,) = dense([trace(image)], [rng])
+            added = STYLES[digit](path, rng)[len(path) :]
+            top = path[path[:, 1].argmin()]
+            if digit == 7:
+                strokes.add(len(added) // len(curve(top, top, top)))
+            elif len(added) and np.allclose(added[0], top):
+                flags.append(np.hypot(*(added[59] - top)) / np.ptp(path[:, 1]))
+    assert strokes == {0, 1, 2}
+    assert 0.29 < min(flags) < max(flags) < 0.91
+    assert max(flags) > 0.82
 
 
 @settings(max_examples=60, deadline=None)
