@@ -141,7 +141,7 @@ def test_other_hands_digits_are_made_so_by_their_ink(mnist: dict[str, NDArray[np
     config = replace(PRESETS["release"], traced=50)
     depths = ink_depths(split, config.seed)
     ink = 255 * np.clip((depths.astype(np.float32) - OUTLINE) / UNIT / EDGE + 0.5, 0, 1)
-    drawn = handwritings(split, config)[0].numpy()[..., 0].astype(int)
+    drawn = handwritings(split, config)[0].result()[..., 0].astype(int)
     assert np.abs(drawn - straighten(depths, ink)).max() <= 1
     assert np.abs(drawn - straighten(depths)).max() > 20, "depths are no ink"
 

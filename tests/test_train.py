@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.conftest import ROOT
 from training.callbacks import OneCycle, ProgressBar
 from training.config import PRESETS, Config
 from training.data import Digits, Split, cut_validation
+from training.handwriting import ink_depths
 from training.model import build_baseline
 from training.stage import StageError, read_json
 from training.train import (
@@ -148,11 +150,30 @@ def test_other_handwritings_come_in_when_the_configuration_says(few_digits: Digi
     assert ones[10:].mean() == pytest.approx(0.6 + 0.4 * 0.1, abs=0.08)
 
 
+def test_other_handwritings_are_written_while_the_training_needs_none(
+    few_digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(TINY, handwriting=0.6, handwriting_from=0.5, traced=64)
+    expected = [x.numpy() for x, _ in distorted_batches(few_digits.train, config, 20)]
+    needed = threading.Event()
+
+    def write_late(*digits: Any) -> NDArray[np.uint8]:
+        assert needed.wait(60)
+        return ink_depths(*digits)
+
+    monkeypatch.setattr("training.train.ink_depths", write_late)
+    batches = iter(distorted_batches(few_digits.train, config, 20))
+    seen = [next(batches)[0].numpy() for _ in range(10)]
+    needed.set()
+    seen += [x.numpy() for x, _ in batches]
+    np.testing.assert_array_equal(np.concatenate(seen), np.concatenate(expected))
+
+
 def test_targets_of_other_handwritings_are_spread_as_the_configuration_says(
     few_digits: Digits,
 ) -> None:
     config = replace(TINY, handwriting=1.0, handwriting_smoothing=0.2, traced=64)
-    targets = handwritings(few_digits.train, config)[1].numpy()
+    _, targets = handwritings(few_digits.train, config)
     labels = few_digits.train.some(64).labels
     assert (targets.argmax(1) == labels).all()
     assert targets == pytest.approx(0.8 * one_hot(labels) + 0.02)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 CHUNK = 100  # rows that a process works on at once
 FEW = 3  # chunks; fewer are not worth starting processes
+NICENESS = 19  # the most there is: what is done meanwhile, a training perhaps, goes first
 # What the work needs is imported once, not by every process.
 PRELOADED = ["training.handwriting", "training.non_digits", "training.redraw"]
 
@@ -30,5 +31,7 @@ def stack_chunks(
         return np.concatenate(list(map(work, *chunks)))
     context = get_context("forkserver")  # a fork of a process that runs TensorFlow may hang
     context.set_forkserver_preload(PRELOADED)
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        os.cpu_count(), context, initializer=os.nice, initargs=(NICENESS,)
+    ) as pool:
         return np.concatenate(list(pool.map(work, *chunks)))

@@ -9,6 +9,7 @@ import logging
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -215,13 +216,13 @@ def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Datas
     """Shuffle, batch and distort, in an order the seed fixes, for so many steps.
 
     Some of the images are no digits; from some step on, a share of each batch gives its place to
-    digits in other handwritings.
+    digits in other handwritings, which are written meanwhile.
     """
     count = round(config.non_digits * len(split.labels))
     unclear, undecided = outliers(split, count, config.seed)
     images = tf.constant(prepared(np.concatenate([split.images, unclear]), config.network))
     targets = tf.constant(np.concatenate([one_hot(split.labels), undecided]))
-    drawn_images, drawn_targets = handwritings(split, config)
+    written, written_targets = handwritings(split, config)
     rows = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=config.seed)
     seeds = tf.data.Dataset.random(seed=config.seed).batch(2)
 
@@ -230,13 +231,16 @@ def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Datas
         progress = tf.cast(step, tf.float32) / steps
         share = tf.where(progress < config.handwriting_from, 0.0, config.handwriting)
         drawn = tf.random.stateless_uniform((count,), seed) < share
-        hands = tf.random.stateless_uniform((count,), seed + 1, 0, len(drawn_targets), tf.int32)
+        hands = tf.random.stateless_uniform((count,), seed + 1, 0, len(written_targets), tf.int32)
+        blank = tf.zeros((count, *INPUT_SHAPE), tf.uint8)
+        others = tf.cond(share > 0.0, lambda: await_rows(written, hands), lambda: blank)
         strength = strengths(count, progress, seed + 2)
         place = drawn[:, None, None, None]
-        mixed = tf.where(place, tf.gather(drawn_images, hands), tf.gather(images, rows))
+        mixed = tf.where(place, others, tf.gather(images, rows))
         moved = distort(mixed, strength, seed + 3)
         inked = tf.where(place, pen_ink(moved, strength, seed + 4), moved)
-        meant = tf.where(drawn[:, None], tf.gather(drawn_targets, hands), tf.gather(targets, rows))
+        theirs = tf.gather(written_targets, hands)
+        meant = tf.where(drawn[:, None], theirs, tf.gather(targets, rows))
         return damage(inked, config.damaged, seed + 5), meant
 
     batches = rows.batch(config.batch_size).repeat()
@@ -247,21 +251,37 @@ def distorted_batches(split: Split, config: Config, steps: int) -> tf.data.Datas
     return pipeline.map(as_it_is, num_parallel_calls=2).prefetch(4).with_options(options)
 
 
-def handwritings(split: Split, config: Config) -> tuple[tf.Tensor, tf.Tensor]:
-    """Trace digits and give them handwritings: depths (m, 28, 28, 1) uint8 and targets (m, 10).
+def handwritings(
+    split: Split, config: Config
+) -> tuple[Future[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Begin to trace digits and to give them handwritings, beside what else is done.
 
-    Without any, one empty image keeps the pipeline's form.
+    Returns:
+        What waits for their depths (m, 28, 28, 1), as the network would straighten their ink; and
+        their targets (m, 10).
     """
-    if not config.handwriting:
-        return tf.zeros((1, *INPUT_SHAPE), tf.uint8), tf.zeros((1, CLASSES))
     some = split.some(config.traced)
-    depths = ink_depths(some, config.seed)
+    aside = ThreadPoolExecutor(1)
+    written = aside.submit(straight_depths, some, config)
+    aside.shutdown(wait=False)
+    spread_out = config.handwriting_smoothing
+    return written, (1 - spread_out) * one_hot(some.labels) + spread_out / CLASSES
+
+
+def straight_depths(split: Split, config: Config) -> NDArray[np.uint8]:
+    """Give digits handwritings, if there are to be any: (m, 28, 28, 1) depths, straightened."""
+    if not config.handwriting:
+        return np.empty((0, *INPUT_SHAPE), np.uint8)
+    depths = ink_depths(split, config.seed)
     unchanged = tf.zeros(len(depths))
     ink = pen_ink(tf.constant(channel(depths), tf.float32), unchanged, tf.constant((0, 0)))
-    images = prepared(depths, config.network, ink.numpy()[..., 0])
-    spread_out = config.handwriting_smoothing
-    targets = (1 - spread_out) * one_hot(some.labels) + spread_out / CLASSES
-    return tf.constant(images), tf.constant(targets)
+    return prepared(depths, config.network, ink.numpy()[..., 0])
+
+
+def await_rows(images: Future[NDArray[np.uint8]], rows: tf.Tensor) -> tf.Tensor:
+    """Wait for images and take some rows of them: (n, 28, 28, 1)."""
+    taken = tf.numpy_function(lambda rows: images.result()[rows], [rows], tf.uint8)
+    return tf.ensure_shape(taken, (None, *INPUT_SHAPE))
 
 
 def as_released(model: keras.Model, config: Config) -> keras.Model:
