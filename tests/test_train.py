@@ -1,3 +1,4 @@
+import json
 import os
 import platform
 import shutil
@@ -5,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,15 @@ def test_other_handwritings_are_written_while_the_training_needs_none(
     np.testing.assert_array_equal(np.concatenate(seen), np.concatenate(expected))
 
 
+def test_other_handwritings_keep_their_digits() -> None:
+    images = np.zeros((64, 28, 28), np.uint8)
+    images[::2, 4:24, 12:16] = images[1::2, 12:16, 4:24] = 255
+    split = Split(images, np.array([2, 6] * 32, np.uint8))  # neither is given a style
+    for seen, targets in distorted_batches(split, replace(TINY, handwriting=1.0), 4):
+        rows, columns = ((seen.numpy()[..., 0].max(axis) > 0).sum(1) for axis in (2, 1))
+        assert ((rows > columns) == (targets.numpy().argmax(1) == 2)).all()
+
+
 def test_targets_of_other_handwritings_are_spread_as_the_configuration_says(
     few_digits: Digits,
 ) -> None:
@@ -250,6 +260,38 @@ def test_a_training_that_is_stopped_leaves_the_model_that_was_there(
     if end == signal.SIGINT:
         assert "Stopped" in said
         assert not [place for place in build.iterdir() if place.name.startswith(".")]
+
+
+def test_a_training_that_is_stopped_waits_for_nothing_that_is_made_aside(
+    own_digits: Path, tmp_path: Path
+) -> None:
+    late = replace(PRESETS["quick"], epochs=500, handwriting_from=0.9)
+    (tmp_path / "late.json").write_text(json.dumps(asdict(late)))
+    code = (
+        "import runpy, signal\n"
+        "from training import parallel, train\n"
+        "endless = signal.sigwait, [signal.SIGUSR1] * 400\n"
+        "train.ink_depths = lambda *_: parallel.stack_chunks(*endless)\n"
+        "runpy.run_module('training', run_name='__main__')\n"
+    )
+    options = ["--preset", str(tmp_path / "late.json"), "--dataset", str(own_digits)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "train", *options, "--build", str(tmp_path / "build")],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    said = ""
+    while "epoch 2/" not in said and process.poll() is None:
+        said += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    try:
+        said += process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Stopped" in said and "Traceback" not in said
 
 
 def test_training_shows_progress_with_the_time_left(build: Path) -> None:

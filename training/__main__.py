@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import NoReturn
 
@@ -340,4 +341,7 @@ def run_rehearse(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    for worker in active_children():  # of a training that ended before it needed what they make
+        worker.terminate()
+    sys.exit(code)
