@@ -117,7 +117,7 @@ PRESETS = {
     ),
     "release": Config(
         "release",
-        epochs=16,
+        epochs=15,
         batch_size=256,
         learning_rate=0.045,
         traced=30_000,
