@@ -138,6 +138,18 @@ def test_no_stroke_is_lost_that_is_a_hairs_breadth(larger: int) -> None:
     assert kept > 0.95 and found > 0.95
 
 
+@pytest.mark.parametrize("width", [3, 60])
+def test_ink_that_is_paler_than_a_speck_was_is_left_as_it_is(width: int) -> None:
+    sheet = Image.new("L", (280, 280), 255)
+    pen = ImageDraw.Draw(sheet)
+    pen.line([80, 60, 200, 220], fill=150, width=width)
+    pen.rectangle([20, 20, 21, 21], fill=0)
+    seen = normalize(sheet)
+    assert seen.specks == 1 and seen.thickened == 1
+    rows, columns = np.nonzero(seen.pixels)
+    assert np.ptp(rows) + 1 == 20 and abs(np.corrcoef(rows, columns)[0, 1]) > 0.5
+
+
 def test_a_bar_apart_is_kept_and_specks_are_not() -> None:
     image = with_pen(16)
     clean = normalize(image)

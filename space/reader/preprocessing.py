@@ -66,6 +66,7 @@ NEARLY = 3  # pixels from the middle that a wiped-out part may have moved its ce
 
 FINE_SIDE = 100  # of the cut-out on which the pen is measured and changed
 THINNEST, THICKEST = 1.8, 3.0  # pen widths in pixels of the result that are left as they are
+OUTLINE = 0.5  # of the ink; a pen is changed along where the ink is this strong
 NOT_WORTH = 0.1  # a change of the pen's width by less
 FAINT = 0.7  # mean of the ink below which a pen was finer than the pixels it was averaged into
 
@@ -733,7 +734,7 @@ def bring_pen_near_mnists(digit: Grey) -> tuple[Grey, float]:
     side, pen = max(fine.shape), estimate_stroke_width(ndimage.uniform_filter(fine, 3))
     share = float(np.clip(pen / side, THINNEST / DIGIT_BOX, THICKEST / DIGIT_BOX))
     factor = share * side / pen
-    if abs(factor - 1) < NOT_WORTH:
+    if abs(factor - 1) < NOT_WORTH or fine.max() < OUTLINE:  # all of it paler than a speck was
         return digit, 1.0
     grow = (share * side - pen) / (1 - share) / 2  # the side grows as well
     return swell(fine, grow), factor
@@ -746,7 +747,7 @@ def widen(digit: Grey, reach: int) -> Grey:
 
 def swell(digit: Grey, grow: float) -> Grey:
     """Move the outline of the ink outwards by `grow` pixels (inwards if negative)."""
-    solid = np.pad(digit >= 0.5, int(max(grow, 0)) + 2)
+    solid = np.pad(digit >= OUTLINE, int(max(grow, 0)) + 2)
     away: Grey = ndimage.distance_transform_edt(~solid if grow > 0 else solid).astype(np.float32)
     moved = np.clip(grow + 1 - away if grow > 0 else away + grow, 0, 1)
     left, top, right, bottom = box_of(moved >= INK_LEVEL)
