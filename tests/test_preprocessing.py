@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from scipy import ndimage
@@ -18,7 +19,7 @@ from space.reader import (
     UnreadableImageError,
     normalize,
 )
-from space.reader.preprocessing import FORMATS, THICKEST, THINNEST
+from space.reader.preprocessing import FORMATS, THICKEST, THINNEST, depths
 
 
 def drawing(
@@ -148,6 +149,15 @@ def test_ink_that_is_paler_than_a_speck_was_is_left_as_it_is(width: int) -> None
     assert seen.specks == 1 and seen.thickened == 1
     rows, columns = np.nonzero(seen.pixels)
     assert np.ptp(rows) + 1 == 20 and abs(np.corrcoef(rows, columns)[0, 1]) > 0.5
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(bool, st.tuples(st.integers(1, 30), st.integers(1, 30))), st.integers(1, 40))
+def test_depths_are_scipys_as_far_as_they_reach(inside: NDArray[np.bool_], reach: int) -> None:
+    expected = np.minimum(ndimage.distance_transform_edt(inside), reach)
+    if inside.all():  # SciPy measures from a false pixel, whatever there is
+        expected[:] = reach
+    assert np.array_equal(depths(inside, reach), expected.astype(np.float32))
 
 
 def test_a_bar_apart_is_kept_and_specks_are_not() -> None:

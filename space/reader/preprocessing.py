@@ -314,7 +314,9 @@ def to_grey(image: Image.Image) -> Grey:
         image = flatten(image)
     if image.mode == "RGB":
         image = most_telling_band(image)
-    return np.asarray(image, np.float32) / np.float32(255)
+    grey = np.array(image, np.float32)
+    grey /= np.float32(255)  # in place, as below: fresh memory of this size costs more than the sum
+    return grey
 
 
 def shrink(image: Image.Image) -> Image.Image:
@@ -418,12 +420,14 @@ def ink_on_flat_paper(grey: Grey) -> Ink | None:
     ruled = take_lines_out(difference)
     if ruled and (contrast := float(difference.max())) < MIN_CONTRAST:
         raise EmptyDrawingError(EMPTY)
-    strength: Grey = np.clip(difference / np.float32(contrast), 0, 1)
+    on_paper = (difference < FLAT) & (difference > -FLAT)
+    strength = np.divide(difference, np.float32(contrast), out=difference)
+    np.clip(strength, 0, 1, out=strength)
     solid = strength >= INK_LEVEL
     box = box_of(solid)
     if sheet := ink_on_sheet(grey, solid, box):
         return sheet
-    if not is_drawing(np.abs(difference) < FLAT, strength, solid):
+    if not is_drawing(on_paper, strength, solid):
         return None
     specks = 0
     inner = window(box)
@@ -463,7 +467,8 @@ def take_lines_out(difference: Grey) -> bool:
 def find_lines(rows: Grey) -> list[tuple[int, int]]:
     """Return the first row of each thin line from side to side, and the first one after it."""
     inked = (rows[:, 0] >= MIN_CONTRAST) & (rows[:, -1] >= MIN_CONTRAST)
-    candidates = np.flatnonzero(inked)
+    if not len(candidates := np.flatnonzero(inked)):
+        return []
     inked[candidates] = (rows[candidates] >= MIN_CONTRAST).mean(1) >= RULED
     edges = np.flatnonzero(np.diff(inked, prepend=False, append=False))
     thickest = max(round(THICKEST_LINE * min(rows.shape)), 1)
@@ -748,11 +753,31 @@ def widen(digit: Grey, reach: int) -> Grey:
 def swell(digit: Grey, grow: float) -> Grey:
     """Move the outline of the ink outwards by `grow` pixels (inwards if negative)."""
     solid = np.pad(digit >= OUTLINE, int(max(grow, 0)) + 2)
-    away: Grey = ndimage.distance_transform_edt(~solid if grow > 0 else solid).astype(np.float32)
+    away = depths(~solid if grow > 0 else solid, math.ceil(abs(grow)) + 1)
     moved = np.clip(grow + 1 - away if grow > 0 else away + grow, 0, 1)
     left, top, right, bottom = box_of(moved >= INK_LEVEL)
     cut: Grey = moved[top:bottom, left:right]
     return cut
+
+
+def depths(inside: NDArray[np.bool_], reach: int) -> Grey:
+    """Measure how far pixels are from the nearest that is not inside, `reach` (below 182) at most.
+
+    As SciPy's `distance_transform_edt` does, which takes five times as long.
+    """
+    down = inside * np.uint16(reach)
+    edge = down.copy()
+    for away in range(1, reach):
+        np.minimum(down[away:], edge[:-away] + away, out=down[away:])
+        np.minimum(down[:-away], edge[away:] + away, out=down[:-away])
+    squared = down * down
+    nearest = squared.copy()
+    for away in range(1, reach):
+        farther = squared + away * away
+        np.minimum(nearest[:, away:], farther[:, :-away], out=nearest[:, away:])
+        np.minimum(nearest[:, :-away], farther[:, away:], out=nearest[:, :-away])
+    depth: Grey = np.sqrt(nearest, dtype=np.float32)
+    return depth
 
 
 def scale_to(side: int, grey: Grey) -> Grey:
