@@ -31,10 +31,11 @@ from training.card import (
 from training.config import MNIST, MNIST_REVISION, PRESETS, REFERENCE
 from training.costs import CONTRIBUTING, COSTS, render_contributing
 from training.data import cut_validation
-from training.export import predict
+from training.export import describe_network, load_network
 from training.gate import check_card
-from training.metrics import describe_model, score_fully
+from training.metrics import score_fully
 from training.model import BUILDERS
+from training.predictions import predict
 from training.stage import describe_files, read_json
 
 
@@ -215,7 +216,7 @@ def test_the_cards_numbers_are_those_of_the_shipped_files(
     found = {
         "test": score_fully(tested, digits.test.labels),
         "validation": score_fully(validated, digits.validation.labels),
-        "model": describe_model(model_dir),
+        "model": describe_network(load_network(model_dir / "model.keras")),
         "files": describe_files(model_dir),
         "reference": json.loads(REFERENCE.read_text("utf-8")),
     }

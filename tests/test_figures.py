@@ -7,7 +7,7 @@ from PIL import Image
 from space.reader import FIGURES
 from training.breakdown import by_drawing, reliability
 from training.data import Digits
-from training.figures import draw_figures
+from training.figures import draw_figures, draw_redrawn
 from training.metrics import score
 
 
@@ -32,11 +32,11 @@ def test_figures_are_drawn_however_many_mistakes_there_are(
     scores = {
         "test": score(answers, labels)
         | {"reliability": reliability(sure, answers.argmax(1) == labels)},
-        "redrawn": {"by": by_drawing(answers.argmax(1) == labels)},
         "refusal": {
             "threshold": 0.9,
             "curve": [{"threshold": 1.0, "coverage": 1.0, "error": 0.0, "interval": [0.0, 0.1]}],
         },
     }
     draw_figures(tmp_path / "figures", few_digits, answers, scores, curves)
+    draw_redrawn(tmp_path / "figures", by_drawing(answers.argmax(1) == labels))
     assert {file.stem for file in (tmp_path / "figures").iterdir()} == set(FIGURES)

@@ -17,9 +17,10 @@ from space.reader import Classifier, Release
 from training import gate
 from training.card import render_card
 from training.config import Floors
-from training.export import export_litert, predict
+from training.export import export_litert
 from training.gate import GateError, judge, require_passed, table
 from training.metrics import score_fully
+from training.predictions import predict
 from training.stage import describe_files
 
 Arrays = dict[str, NDArray[np.uint8]]

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from space.reader import preprocessing
-from tests.conftest import PARAMETERS
+from tests.conftest import PARAMETERS, ROOT
 from training import gate
 from training.data import Digits
 from training.gate import is_whole
@@ -148,6 +150,35 @@ def test_a_release_scored_with_another_reader_is_not_whole(
     assert is_whole(model_dir)
     monkeypatch.setattr(preprocessing, "__file__", changed)
     assert not is_whole(model_dir)
+
+
+def test_scoring_does_not_load_tensorflow() -> None:
+    code = """if True:
+        import sys
+        import numpy as np
+        from training.metrics import score
+        score(np.eye(10, dtype=np.float32), np.arange(10, dtype=np.uint8))
+        sys.exit(bool({"tensorflow", "keras"} & sys.modules.keys()))"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("case", ["earlier version", "damaged", "missing"])
+def test_a_model_that_is_not_as_exported_is_to_be_made_anew(
+    case: str, model_dir: Path, tmp_path: Path, few_digits: Digits
+) -> None:
+    folder = shutil.copytree(model_dir, tmp_path / "model")
+    network, file = folder / "model.keras", folder / "history.json"
+    if case == "earlier version":
+        history = json.loads(file.read_text())
+        del history["exported"]
+        file.write_text(json.dumps(history))
+    elif case == "damaged":
+        network.write_bytes(network.read_bytes()[:-1])
+    else:
+        network.unlink()
+    with pytest.raises(MetricsError, match="not as it was exported.*training prepare"):
+        evaluate_release(tmp_path, few_digits)
+    assert (folder / "metrics.json").exists(), "nothing is lost"
 
 
 def test_a_truncated_model_file_is_one_clear_line(

@@ -8,14 +8,17 @@ generated non-digits, and becomes part of `metrics.json`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from training.data import Split
+
+if TYPE_CHECKING:
+    import keras  # loads TensorFlow, which choosing a threshold does not need
 
 TEMPERATURES = (0.05, 5.0)
 REFUSED_DIGITS = 0.016  # share of the validation digits that may be refused, at most

@@ -19,6 +19,7 @@ from space.reader.preprocessing import SIDE
 from training.data import Split
 from training.intervals import mean_interval, wilson_interval
 from training.parallel import stack_chunks
+from training.predictions import predict
 from training.redraw import see_normalized
 
 VERSION = 1  # of all below: another one makes other numbers
@@ -161,8 +162,6 @@ def measure(classifier: Classifier, split: Split) -> dict[str, Any]:
         interval; and the mean of the kinds' errors, with an interval that heeds that a digit
         appears in several kinds.
     """
-    from training.export import predict  # here, for the processes that damage need no TensorFlow
-
     rows = choose_rows(len(split.labels))
     kinds, levels = np.meshgrid(list(KINDS), range(1, LEVELS + 1), indexing="ij")
     each = rows.shape[2]

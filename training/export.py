@@ -15,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from space.reader import Classifier, Release, preprocessing
+from training.predictions import BATCH, predict
 from training.stage import (
     TRAIN_COMMAND,
     StageError,
+    describe_files,
     fresh_folder,
     read_json,
     require,
     write_json,
 )
 
-BATCH = 500
 TOLERANCE = 1e-5  # of a probability, between the forms of one model
 
 
@@ -55,8 +56,9 @@ def export(build: Path, images: NDArray[np.uint8]) -> None:
         start = history["config"]["start"]
         if start and Path(start).is_dir():
             history["config"]["start"] = "a release on the machine that trained it"
-        write_json(folder / "history.json", history)
         check_forms(folder, images)
+        history |= {"model": describe_network(model), "exported": describe_files(folder)}
+        write_json(folder / "history.json", history)
 
 
 def load_network(file: Path) -> keras.Model:
@@ -96,6 +98,20 @@ def ends_in_relu(layer: keras.Layer) -> bool:
     return builtin or isinstance(layer, keras.layers.ReLU)
 
 
+def describe_network(model: keras.Model) -> dict[str, Any]:
+    """Count the parameters, and list the layers with their output shapes and parameters."""
+    layers = [
+        {
+            "name": layer.name,
+            "type": type(layer).__name__,
+            "output": list(layer.output.shape[1:]),
+            "parameters": layer.count_params(),
+        }
+        for layer in model.layers
+    ]
+    return {"name": model.name, "parameters": model.count_params(), "layers": layers}
+
+
 def export_litert(model: keras.Model, file: Path) -> None:
     """Write the network for LiteRT; it takes batches of any size."""
     model.export(file, format="litert", verbose=False)
@@ -129,9 +145,3 @@ def check_agreement(name: str, shipped: NDArray[Any], found: NDArray[Any]) -> No
             f"digit, and probabilities differ by up to {gap:.1e} (allowed: {TOLERANCE}). "
             "Nothing was exported."
         )
-
-
-def predict(classifier: Classifier, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Run the shipped model over (n, 28, 28) images in batches; return (n, 10)."""
-    batches = range(0, len(images), BATCH)
-    return np.concatenate([classifier.predict(images[b : b + BATCH, ..., None]) for b in batches])

@@ -43,13 +43,13 @@ def draw_figures(
     scores: dict[str, Any],
     curves: dict[str, list[float]],
 ) -> None:
-    """Draw every figure of a release.
+    """Draw every figure of a release but that of redrawn digits.
 
     Args:
         folder: Where the PNG files go; made if it is not there.
         digits: The splits.
         probabilities: (n, 10), of the test images.
-        scores: What was measured: "test", "redrawn" and "refusal", as in metrics.json.
+        scores: What was measured: "test" and "refusal", as in metrics.json.
         curves: Per epoch: accuracy, loss, val_accuracy, val_loss.
     """
     folder.mkdir(exist_ok=True)
@@ -63,14 +63,24 @@ def draw_figures(
             "confusion_matrix": draw_confusion_matrix(np.array(scores["test"]["confusion_matrix"])),
             "reliability": draw_reliability(scores["test"]["reliability"]),
             "coverage": draw_coverage(scores["refusal"]["curve"], scores["refusal"]["threshold"]),
-            "redrawn": draw_breakdown(scores["redrawn"]["by"]),
             "corruptions": draw_corruptions(digits.test.images[0]),
             "predictions": draw_predictions(digits, probabilities),
             "mistakes": draw_mistakes(digits, probabilities),
         }
         for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.png", bbox_inches="tight", pad_inches=0.25)
-            plt.close(figure)
+            save(figure, folder / f"{name}.png")
+
+
+def draw_redrawn(folder: Path, groups: dict[str, dict[str, Any]]) -> None:
+    """Draw where redrawn digits are misread, as `by_drawing` has it."""
+    with plt.rc_context(STYLE):
+        save(draw_breakdown(groups), folder / "redrawn.png")
+
+
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure, and free it."""
+    figure.savefig(file, bbox_inches="tight", pad_inches=0.25)
+    plt.close(figure)
 
 
 def draw_input(image: NDArray[np.uint8]) -> Figure:

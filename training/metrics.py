@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,14 +24,15 @@ from training import corruptions, redraw
 from training.breakdown import by_drawing, mean_confidence, reliability, share
 from training.config import REFERENCE
 from training.data import CLASSES, Digits
-from training.export import load_network, predict
-from training.figures import draw_figures
+from training.figures import draw_figures, draw_redrawn
 from training.git import git_commit, github_repository
 from training.golden import record_golden
 from training.intervals import resampled_intervals, wilson_interval
+from training.predictions import predict
 from training.redraw import see_redrawn
 from training.refusal import measure_refusal
 from training.stage import (
+    PREPARE_COMMAND,
     TRAIN_COMMAND,
     StageError,
     describe_files,
@@ -62,7 +62,7 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         What metrics.json holds.
 
     Raises:
-        MetricsError: If the model is damaged or was not exported.
+        MetricsError: If the model is damaged, or not as this version exports it.
     """
     folder = require(build / "model" / "model.tflite", TRAIN_COMMAND).parent
     history = read_json(folder / "history.json", TRAIN_COMMAND)
@@ -70,15 +70,17 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
         classifier = Classifier(Release(folder))
     except ReleaseError as error:
         raise MetricsError(str(error)) from error
+    require_as_exported(folder, history)
     with writing(folder):
         for stale in ("metrics.json", "README.md"):  # they speak of other numbers
             (folder / stale).unlink(missing_ok=True)
-        probabilities = predict(classifier, digits.test.images)
-        np.savez_compressed(
-            folder / "predictions.npz", probabilities=probabilities, labels=digits.test.labels
-        )
     with ThreadPoolExecutor(1) as meanwhile:  # it takes longest, in processes of its own
         redrawn = meanwhile.submit(see_redrawn, digits.test.images)
+        probabilities = predict(classifier, digits.test.images)
+        with writing(folder):
+            np.savez_compressed(
+                folder / "predictions.npz", probabilities=probabilities, labels=digits.test.labels
+            )
         validated = predict(classifier, digits.validation.images)
         refusal = measure_refusal(classifier, digits, validated, probabilities)
         classifier.threshold = refusal["threshold"]
@@ -87,13 +89,15 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
             "validation": score_fully(validated, digits.validation.labels),
             "refusal": refusal,
             "corruptions": corruptions.measure(classifier, digits.test),
-            "redrawn": score_redrawn(classifier, redrawn.result(), digits.test.labels),
         }
+        with writing(folder):
+            draw_figures(folder / "figures", digits, probabilities, measured, history["curves"])
+        record_golden(folder / "golden", classifier, digits.validation)
+        measured["redrawn"] = score_redrawn(classifier, redrawn.result(), digits.test.labels)
     with writing(folder):
-        draw_figures(folder / "figures", digits, probabilities, measured, history["curves"])
-    record_golden(folder / "golden", classifier, digits.validation)
+        draw_redrawn(folder / "figures", measured["redrawn"]["by"])
     metrics = measured | {
-        "model": describe_model(folder),
+        "model": history["model"],
         "training": describe_training(history),
         "reference": read_json(REFERENCE, "make reference"),
         "dataset": history["dataset"],
@@ -106,6 +110,20 @@ def evaluate_release(build: Path, digits: Digits) -> dict[str, Any]:
     }
     write_json(folder / "metrics.json", metrics)
     return metrics
+
+
+def require_as_exported(folder: Path, history: dict[str, Any]) -> None:
+    """Let only those files through whose agreement `export.py` has checked.
+
+    Raises:
+        MetricsError: If one has changed, or was exported by an earlier version.
+    """
+    exported, found = history.get("exported", {}), describe_files(folder)
+    if not exported or any(found.get(name) != file for name, file in exported.items()):
+        raise MetricsError(
+            f"{folder} is not as it was exported, or by an earlier version. "
+            f"Make it anew: {PREPARE_COMMAND}"
+        )
 
 
 def score_redrawn(
@@ -150,27 +168,14 @@ def score(probabilities: NDArray[np.float32], labels: NDArray[np.uint8]) -> dict
     Returns:
         The metrics by name, with `n` and accuracy's 95 % interval.
     """
+    import evaluate  # takes two seconds: not before digits are drawn again in other processes
+
     modules = [evaluate.load(str(MODULES / f"{name}.py"), keep_in_memory=True) for name in METRICS]
     metrics = evaluate.combine(modules).compute(
         predictions=probabilities, references=labels.astype(np.int64)
     )
     right = int((probabilities.argmax(1) == labels).sum())
     return {"n": len(labels), "accuracy_interval": wilson_interval(right, len(labels)), **metrics}
-
-
-def describe_model(folder: Path) -> dict[str, Any]:
-    """Count the parameters, and list the layers with their output shapes and parameters."""
-    model = load_network(folder / "model.keras")
-    layers = [
-        {
-            "name": layer.name,
-            "type": type(layer).__name__,
-            "output": list(layer.output.shape[1:]),
-            "parameters": layer.count_params(),
-        }
-        for layer in model.layers
-    ]
-    return {"name": model.name, "parameters": model.count_params(), "layers": layers}
 
 
 def describe_training(history: dict[str, Any]) -> dict[str, Any]:

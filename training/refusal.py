@@ -15,8 +15,8 @@ from space.reader import Classifier
 from training.breakdown import share
 from training.calibration import REFUSED_DIGITS, choose_threshold, coverage_curve
 from training.data import Digits
-from training.export import predict
 from training.non_digits import KINDS, draw_non_digits
+from training.predictions import predict
 
 NON_DIGITS = 1_000  # of all kinds, to choose the threshold on; as many again to report on
 CHOOSING_SEED, REPORTING_SEED = 1_000_001, 1_000_002  # training draws with others

@@ -15,6 +15,7 @@ from typing import Any
 
 # What makes that which the other stages need.
 TRAIN_COMMAND = "python -m training train"
+PREPARE_COMMAND = "python -m training prepare"
 EVALUATE_COMMAND = "python -m training evaluate"
 PUBLISH_COMMAND = "python -m training publish"
 

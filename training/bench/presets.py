@@ -14,9 +14,10 @@ import numpy as np
 from space.reader import Classifier, Release
 from training.config import PRESETS, Config
 from training.data import Digits, load_digits
-from training.export import export, predict
+from training.export import export
 from training.metrics import evaluate_release
 from training.model import BUILDERS, prepared
+from training.predictions import predict
 from training.redraw import see_redrawn, see_resized
 from training.train import channel, compile_model, fit, one_hot, train
 
