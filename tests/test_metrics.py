@@ -176,7 +176,7 @@ def test_a_model_that_is_not_as_exported_is_to_be_made_anew(
         network.write_bytes(network.read_bytes()[:-1])
     else:
         network.unlink()
-    with pytest.raises(MetricsError, match="not as it was exported.*training prepare"):
+    with pytest.raises(MetricsError, match="not as it was exported.*prepare --preset quick"):
         evaluate_release(tmp_path, few_digits)
     assert (folder / "metrics.json").exists(), "nothing is lost"
 

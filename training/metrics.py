@@ -121,8 +121,8 @@ def require_as_exported(folder: Path, history: dict[str, Any]) -> None:
     exported, found = history.get("exported", {}), describe_files(folder)
     if not exported or any(found.get(name) != file for name, file in exported.items()):
         raise MetricsError(
-            f"{folder} is not as it was exported, or by an earlier version. "
-            f"Make it anew: {PREPARE_COMMAND}"
+            f"{folder} is not as it was exported, or was exported by an earlier version. "
+            f"Make it anew: {PREPARE_COMMAND} --preset {history['config']['preset']}"
         )
 
 
